@@ -1,0 +1,64 @@
+"""Recursive Language Models for LLM: ask any model questions over input of any size.
+
+>>> from llm_rlm import RLM, RLMToolbox
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .budget import Limits
+    from .errors import (
+        LimitReachedError,
+        MissingKeyError,
+        ModelError,
+        RLMError,
+        SandboxError,
+        UnknownModelError,
+        UsageError,
+    )
+    from .result import Result, RunFailedError
+    from .rlm import RLM
+    from .run import Observer, Settings
+    from .toolbox import RLMToolbox
+
+__all__ = [
+    "RLM",
+    "LimitReachedError",
+    "Limits",
+    "MissingKeyError",
+    "ModelError",
+    "Observer",
+    "RLMError",
+    "RLMToolbox",
+    "Result",
+    "RunFailedError",
+    "SandboxError",
+    "Settings",
+    "UnknownModelError",
+    "UsageError",
+]
+
+_HOMES = {
+    "Limits": "budget",
+    "RLM": "rlm",
+    "Result": "result",
+    "RunFailedError": "result",
+    "Observer": "run",
+    "Settings": "run",
+    "RLMToolbox": "toolbox",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: every `llm` command imports this package."""
+    if name not in __all__:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

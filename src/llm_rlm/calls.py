@@ -1,0 +1,35 @@
+"""A call to a sub-model, as it travels between the sandbox that asks and the dispatcher that makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CallRequest:
+    """A call that a cell asks for, checked for its types only."""
+
+    id: int
+    """The asker's number for it."""
+    prompt: str
+    system: str | None = None
+    model: str | None = None
+    """Another model than the run's sub-model, by name."""
+    schema: str | None = None
+    """A JSON Schema as JSON text, or LLM's concise schema string."""
+    replay: bool = False
+    """Asked by a cell that is run again to get its variables back: may be answered from the journal only."""
+
+
+@dataclass(frozen=True)
+class CallReply:
+    """What came of a call: `text`, with `data` where a schema was asked for, or `error`."""
+
+    id: int
+    text: str = ""
+    data: str | None = None
+    """The validated value, as JSON text."""
+    error: str | None = None
+    """One short line for the model that wrote the code: no paths, no keys, no trace."""
+    unknown: bool = False
+    """It was asked in a replay and is not in the journal."""

@@ -1,0 +1,15 @@
+"""An isolated Python session: cells in, results out. Knows nothing of models: it receives a handler for calls."""
+
+from .session import MissingVariableError, NotAnAnswerError, Session
+from .types import Answer, CallHandler, CellResult, Offer, Variable
+
+__all__ = [
+    "Answer",
+    "CallHandler",
+    "CellResult",
+    "MissingVariableError",
+    "NotAnAnswerError",
+    "Offer",
+    "Session",
+    "Variable",
+]

@@ -1,0 +1,240 @@
+"""The host's end of one worker process: start it, send and receive checked frames, kill it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from . import frames
+from .guest import boot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import IO
+
+    from .types import Offer
+
+_MEMORY = (4 << 30) - (1 << 16)
+_STDERR_KEPT = 2000
+
+# The worker needs no more than the interpreter's own paths: no environment, no site, no current directory.
+_MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from llm_rlm.sandbox.worker import main; main()"
+
+
+class Listener(Protocol):
+    """Takes what a worker sends. Called from the worker's reading thread; must not block."""
+
+    def received(self, worker: Worker, frame: dict[str, Any], size: int) -> None:
+        """A checked frame of the guest, and its size in bytes."""
+
+    def ended(self, worker: Worker, reason: str) -> None:
+        """The worker is gone; the last call."""
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, offer: Offer, listener: Listener) -> None:
+        """Start the process and send it its setup. Returns at once: the guest loads while the caller goes on."""
+        self._listener = listener
+        self._directory = tempfile.TemporaryDirectory(prefix="llm-rlm-worker-", ignore_cleanup_errors=True)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has ended
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-I", "-S", "-c", _MAIN, json.dumps(_import_path())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=_environment(),
+            cwd=self._directory.name,
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        self._sending = threading.Lock()
+        self._killed: str | None = None
+        self._ended_by_worker = ""
+        self._spoke = False
+        self._reader = threading.Thread(target=self._read, name="llm-rlm-sandbox", daemon=True)
+        self.send({"volumes": offer.volumes, "memory": _MEMORY, "code": _boot_code(offer)})
+
+    def start(self) -> None:
+        """Begin to listen. Apart from the constructor, so that a listener knows its worker before it hears of it."""
+        self._reader.start()
+
+    def send(self, frame: Mapping[str, object]) -> None:
+        """Send a frame. To a worker that is gone it is not an error: `ended` tells."""
+        data = frames.to_worker(json.dumps(frame).encode("ascii"))
+        try:
+            with self._sending:
+                self._input.write(data)
+                self._input.flush()
+        except (OSError, ValueError):
+            return
+
+    def kill(self, reason: str) -> None:
+        """End the process at once."""
+        self._killed = self._killed or reason
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the process and wait for it."""
+        self.kill("closed")
+        self._reader.join()
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the process has used so far; 0.0 once it is gone."""
+        import psutil  # noqa: PLC0415 - only needed for cells that run while calls are open
+
+        try:
+            used = psutil.Process(self._process.pid).cpu_times()
+        except psutil.NoSuchProcess:
+            return 0.0
+        return float(used.user + used.system)
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether the host ended the process, not the guest."""
+        return self._killed is not None
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def _input(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    def _read(self) -> None:
+        """Pass frames on until the process is gone. Whatever happens here, the listener is told of the end."""
+        try:
+            self._pass_all_on()
+        except frames.FrameError as problem:
+            self.kill(f"it broke the protocol: {problem}")
+        finally:
+            self._process.kill()
+            code = self._process.wait()
+            self._listener.ended(self, self._reason(code))
+            self._clean_up()
+
+    def _pass_all_on(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as pipe:
+            # What a worker said after it was given up does not count.
+            while self._killed is None and (read := frames.read_from_worker(pipe)) is not None:  # type: ignore[arg-type]
+                self._pass_on(*read)
+
+    def _clean_up(self) -> None:
+        with self._sending, suppress(OSError):
+            self._input.close()
+        self._stderr.close()
+        self._directory.cleanup()
+
+    def _pass_on(self, sender: int, body: bytes) -> None:
+        frame = check(body)
+        if sender == frames.WORKER or frame["t"] == "broken":
+            self._ended_by_worker = self._ended_by_worker or frame["reason"]
+        else:
+            self._spoke = True
+            self._listener.received(self, frame, len(body))
+
+    def _reason(self, code: int) -> str:
+        if self._killed is not None:
+            return self._killed
+        self._stderr.seek(0)
+        error = self._stderr.read()[-_STDERR_KEPT:].decode("utf-8", "replace")
+        for sign, meaning in _CRASHES.items():
+            if sign in error or sign in self._ended_by_worker:
+                return meaning
+        if code < 0 and not self._ended_by_worker:
+            return "it crashed, as too deep recursion or nesting makes it"
+        if self._spoke:
+            # What the worker says may hold what the guest wrote, and reads as a crash report.
+            return _BROKEN
+        return self._ended_by_worker or f"its process ended with code {code}"
+
+
+_BROKEN = "the code broke the interpreter"
+
+_CRASHES = {
+    "call stack exhausted": "its stack overflowed (too deep recursion or nesting)",
+    "stack overflow": "its stack overflowed (too deep recursion or nesting)",
+    "memory allocation": "it ran out of memory",
+    "proc_exit": "the code ended its process",
+    "Exited with i32 exit status": "the code ended its process",
+    "signal_raise": "the code ended its process",
+    "pthread_cond_wait": "it waited for a lock that nobody can release",
+}
+
+_MAYBE_TEXT = (str, type(None))
+_FRAME_TYPES: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "ready": {},
+    "begun": {"key": str},
+    "out": {"text": str},
+    "done": {"key": str, "error": _MAYBE_TEXT, "tail": str, "total": int, "running": float, "variables": list},
+    "calls": {"calls": list},
+    "submit": {"text": str, "last": bool, "kind": _MAYBE_TEXT},
+    "value": {"text": str, "last": bool, "kind": _MAYBE_TEXT, "error": _MAYBE_TEXT, "names": (list, type(None))},
+    "broken": {"reason": str},
+    "ended": {"reason": str},
+}
+
+_MANY_VALUES = 1_000_000
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
+
+
+def check(body: bytes) -> dict[str, Any]:
+    """Parse and check a frame. Raises FrameError for one that no driver would send."""
+    # Parsed, the smallest values take fifty times the memory of their text.
+    if body.count(b",") > _MANY_VALUES and _STRING.sub(b"", body).count(b",") > _MANY_VALUES:
+        message = f"a frame of more than {_MANY_VALUES:,} values"
+        raise frames.FrameError(message)
+    try:
+        frame = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as problem:
+        message = f"not JSON: {type(problem).__name__}"
+        raise frames.FrameError(message) from None
+    if not isinstance(frame, dict) or not isinstance(frame.get("t"), str) or frame["t"] not in _FRAME_TYPES:
+        message = "a frame of unknown type"
+        raise frames.FrameError(message)
+    for name, wanted in _FRAME_TYPES[frame["t"]].items():
+        if not isinstance(frame.get(name), wanted):
+            message = f"a frame {frame['t']!r} whose {name!r} is a {type(frame.get(name)).__name__}"
+            raise frames.FrameError(message)
+    return frame
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+@cache
+def _guest_sources() -> dict[str, str]:
+    package = resources.files("llm_rlm.sandbox.guest")
+    return {name: (package / f"{name}.py").read_text("utf-8") for name in (*boot.ORDER, "boot")}
+
+
+def _boot_code(offer: Offer) -> str:
+    sources = dict(_guest_sources())
+    start = sources.pop("boot")
+    return f"{start}\n\nawait boot({json.dumps(sources)}, {offer.in_guest!r})\n"
+
+
+def _import_path() -> list[str]:
+    package = str(Path(__file__).parents[2])
+    return [package, *(entry for entry in sys.path if entry and entry != package)]
+
+
+def _environment() -> dict[str, str]:
+    """Nothing, except what Windows cannot start a process without."""
+    return {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}

@@ -1,0 +1,443 @@
+"""The REPL loop in the guest: takes frames from the host, runs cells, sends what they show and ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import inspect
+import io
+import sys
+import threading
+import time
+import traceback
+from codecs import utf_8_decode
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from . import calls, clock, source
+from .jsontext import decode, encode
+from .output import Output, Stream
+from .results import LLMError, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from types import CodeType
+
+PIECE = 4_000_000
+"""Characters of a long text that go in one frame."""
+
+_PIECE_BYTES = 1 << 20
+_MOST_ANSWER = 1 << 28
+_SHOWN_WHOLE = 1_000_000
+_MOST_BETWEEN = 2000
+_MOST_VARIABLES = 40
+_LONGEST_NAME = 100
+_SEED = 0
+_SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
+_PLAIN = (*_SIZED, int, float, bool, complex, type(None))
+_PRISTINE = dict(vars(builtins))
+_type_name = vars(type)["__name__"].__get__
+_create_task = asyncio.create_task
+
+
+class Host(Protocol):
+    """The two ways out of the guest."""
+
+    def send(self, frame: bytes) -> None:
+        """Hand a frame to the host, in order."""
+
+    async def receive(self) -> str:
+        """Wait for frames from the host: a JSON list."""
+
+
+class Driver:
+    """One session: its namespace, the cell that runs, the calls that wait."""
+
+    def __init__(self, host: Host) -> None:
+        """Make a session; nothing is sent yet."""
+        self._host = host
+        self._stream = Stream(lambda: self._output)
+        self._between: list[str] = []
+        self._output = self._output_between_cells()
+        self._clock = clock.Clock(float("inf"))
+        self._seeded = False
+        self._cell: asyncio.Task[None] | None = None
+        self._stop: str | None = None
+        self._known: dict[str, tuple[int, int | None]] = {}
+        self._budget: dict[str, object] = {}
+        self.calls = calls.Calls(self._send)
+        self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
+        self._initial = set(self.namespace)
+
+    def start(self, offer: dict[str, object]) -> None:
+        """Put the context and the functions in the namespace."""
+        self.namespace["context"] = _load_context(offer)
+        self.namespace.update(
+            llm_query=self._llm_query,
+            llm_batch=self._llm_batch,
+            submit=self._submit,
+            budget=self._left,
+            LLMError=LLMError,
+        )
+        self._initial = set(self.namespace)
+        main = sys.modules["__main__"].__dict__
+        main.pop("__file__", None)
+        # What cells define is found in `__main__` too: pickle looks there.
+        main["__getattr__"] = self._get_of_main
+
+    async def run(self) -> None:
+        """Take frames until the host closes the session."""
+        self._send({"t": "ready"})
+        while True:
+            for frame in decode(await self._host.receive()):
+                self._take(frame)
+
+    def give_up(self, reason: str) -> None:
+        """Tell the host that the session itself is broken."""
+        self._send({"t": "broken", "reason": reason})
+
+    # Frames
+
+    def _take(self, frame: dict[str, Any]) -> None:
+        match frame["t"]:
+            case "replies":
+                self._budget = frame["budget"]
+                self.calls.settle(frame["replies"])
+            case "cell":
+                self._budget = frame["budget"]
+                self._begin(frame)
+            case "stop" if self._cell is not None:
+                self._stop = frame["why"]
+                self._clock.expire()
+                self._cell.cancel()
+            case "value":
+                self._send_value(frame["name"])
+
+    def _send(self, frame: dict[str, object]) -> None:
+        self._host.send(encode(frame).encode("ascii"))
+
+    def _send_output(self, text: str) -> None:
+        self._send({"t": "out", "text": text})
+
+    def _output_between_cells(self) -> Output:
+        """Takes what tasks print while no cell runs; the next cell shows it."""
+        return Output(_MOST_BETWEEN, self._between.append)
+
+    def _send_text(self, frame: str, text: str, **more: object) -> None:
+        """Send a text of any length: in pieces, the last of which carries `more`."""
+        for start in range(0, max(1, len(text)), PIECE):
+            last = start + PIECE >= len(text)
+            self._send({"t": frame, "text": text[start : start + PIECE], "last": last, **(more if last else {})})
+
+    # Cells
+
+    def _begin(self, frame: dict[str, Any]) -> None:
+        self._stop = None
+        self._cell = _create_task(self._run_cell(frame))
+
+    async def _run_cell(self, frame: dict[str, Any]) -> None:
+        key = frame["key"]
+        self._send({"t": "begun", "key": key})
+        self._start_output(frame["output"])
+        self._clock = clock.Clock(frame["limit"])
+        self._restore()
+        error = await self._outcome(frame["code"], f"<cell {frame['n']}>")
+        self._cell = None
+        running = self._clock.running()
+        self._clock = clock.Clock(float("inf"))
+        self._restore()
+        done, self._output = self._output, self._output_between_cells()
+        done.flush()
+        self._send(
+            {
+                "t": "done",
+                "key": key,
+                "error": error,
+                "tail": done.tail(),
+                "total": done.total,
+                "running": running,
+                "variables": self._news(),
+            }
+        )
+
+    def _start_output(self, limit: int) -> None:
+        self._output.flush()
+        late, self._between[:] = "".join(self._between), []
+        self._output = Output(limit, self._send_output)
+        self._stream.write(late)
+
+    async def _outcome(self, code: str, name: str) -> str | None:
+        """Run a cell and say how it ended: None if well."""
+        problem: BaseException | None = None
+        try:
+            self._seed(code)
+            await self._execute(source.compile_cell(code, name))
+        except BaseException as raised:  # noqa: BLE001 - whatever a cell raises is its result
+            problem = raised
+        # Before any other call: a tracer that the cell left may raise, which removes it, once for each kind.
+        for _ in ("profiler", "tracer", "none"):
+            try:
+                sys.setprofile(None)
+                sys.settrace(None)
+            except BaseException:  # noqa: BLE001, S112 - whatever the cell's tracer raises
+                continue
+        try:
+            return self._report(problem) if problem is not None else None
+        finally:
+            del problem  # else its traceback keeps it, and all that the cell's frames hold
+
+    def _seed(self, code: str) -> None:
+        """Make `random` give the same in a cell that is run again to bring its variables back."""
+        if not self._seeded and "random" in code:
+            self._seeded = True
+            import random  # noqa: PLC0415 - slow to import, and few cells want it
+
+            random.seed(_SEED)
+
+    async def _execute(self, cell: source.Cell) -> None:
+        if cell.body is not None:
+            await self._evaluate(cell.body)
+        if cell.last is not None:
+            value = await self._evaluate(cell.last)
+            if isinstance(value, calls.NotAwaited):
+                value = await value
+            if value is not None:
+                self.namespace["_"] = value
+                self._stream.write(_shown(value) + "\n")
+
+    async def _evaluate(self, code: CodeType) -> object:
+        value = FunctionType(code, self.namespace)()
+        return await value if code.co_flags & inspect.CO_COROUTINE else value
+
+    def _report(self, problem: BaseException) -> str:
+        """Print what went wrong, as a REPL does, and say of what kind it is."""
+        if isinstance(problem, clock.CellTimeoutError | asyncio.CancelledError) and self._stop is not None:
+            outcome, last_line = "timeout", f"TimeoutError: {self._stop}"
+        elif isinstance(problem, clock.CellTimeoutError):
+            outcome, last_line = "timeout", f"TimeoutError: {problem}"
+        else:
+            outcome, last_line = "exit" if isinstance(problem, SystemExit) else "error", None
+        self._clock.limit = float("inf")
+        try:
+            text = _exit(problem) if isinstance(problem, SystemExit) else _format(problem, last_line)
+        except BaseException as broken:  # noqa: BLE001 - the exception's own methods may raise anything
+            text = f"{_name(problem)} (it cannot be shown: {_name(broken)})\n"
+        self._stream.write(text)
+        return outcome
+
+    def _restore(self) -> None:
+        """Undo what a cell may have broken for everyone."""
+        vars(builtins).update(_PRISTINE)
+        for name in [name for name in vars(builtins) if name not in _PRISTINE]:
+            delattr(builtins, name)
+        setattr(builtins, source.RUN, _run)
+        self._clock.arm()
+        self.namespace["__builtins__"] = builtins
+        sys.settrace(None)
+        sys.setprofile(None)
+        sys.setrecursionlimit(1000)
+        sys.stdin = sys.__stdin__ = io.StringIO()  # type: ignore[misc, assignment]
+        sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self._stream  # type: ignore[assignment, misc]
+        sys.unraisablehook = self._report_unraisable
+        sys.addaudithook = _refuse_audit_hook  # type: ignore[assignment]
+        time.sleep = self._sleep  # type: ignore[assignment]
+        asyncio.run = _refuse_run
+        threading.Thread.start = _refuse_thread  # type: ignore[method-assign]
+
+    def _sleep(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
+
+    def _news(self) -> list[list[object]]:
+        """The variables that are new or have another size, as name, type and length."""
+        known, self._known = self._known, {}
+        news: list[list[object]] = []
+        for name, value in self.namespace.items():
+            if not _is_users(name) or name in self._initial:
+                continue
+            size = _length(value)
+            self._known[name] = (id(value), size)
+            if known.get(name) != self._known[name] and issubclass(type(value), _PLAIN):
+                news.append([name[:_LONGEST_NAME], _name(value), size])
+        return news[:_MOST_VARIABLES]
+
+    # The event loop
+
+    def park(self) -> None:
+        """Nothing is left to do until the host calls: send what was asked, and stop counting."""
+        self.calls.flush()
+        self._output.flush()
+        self._clock.park()
+
+    def wake(self) -> None:
+        """The host called."""
+        self._clock.wake()
+
+    def report(self, text: str) -> None:
+        """Show what went wrong in a task that nobody awaits."""
+        self._stream.write(text)
+
+    def _report_unraisable(self, unraisable: Any) -> None:  # noqa: ANN401 - its class has no public name
+        """Show what went wrong where nobody can catch it, in a `__del__` say."""
+        if unraisable.exc_value is not None:
+            self._stream.write("Exception ignored:\n" + _format(unraisable.exc_value, None))
+
+    # Functions for cells
+
+    def _llm_query(
+        self, prompt: object, *, system: object = None, model: object = None, schema: object = None
+    ) -> calls.NotAwaited:
+        """Ask a model: `r = await llm_query("Summarize: " + text)`, then `r["response"]`, or `r` as text."""
+        made = calls.request(prompt, system, model, schema)
+        return calls.NotAwaited("llm_query", lambda: self.calls.ask(made))
+
+    def _llm_batch(
+        self, prompts: object, *, system: object = None, model: object = None, schema: object = None
+    ) -> calls.NotAwaited:
+        """Ask a model many things side by side: `rs = await llm_batch(prompts)`, then `rs["responses"]`."""
+        made = calls.requests(prompts, system, model, schema)
+        return calls.NotAwaited("llm_batch", lambda: self.calls.ask_all(made))
+
+    def _submit(self, answer: object) -> None:
+        """Give the final answer, any value that is text or JSON. The run ends after this cell."""
+        kind, text = _as_answer(answer)
+        self._send_text("submit", text, kind=kind)
+
+    def _left(self) -> dict[str, object]:
+        """What is left of `calls`, `turns` and `seconds`; None means no limit."""
+        return dict(self._budget)
+
+    def _get_of_main(self, name: str) -> object:
+        try:
+            return self.namespace[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def _send_value(self, name: str) -> None:
+        self._restore()
+        try:
+            if name not in self.namespace or name.startswith("__"):
+                self._send_text("value", "", error="missing", names=self._names())
+                return
+            kind, text = _as_answer(self.namespace[name])
+        except Exception as problem:  # noqa: BLE001 - a value may do anything while it is turned into text
+            self._send_text("value", "", error=f"{type(problem).__name__}: {problem}"[:500], names=[])
+        else:
+            self._send_text("value", text, kind=kind)
+
+    def _names(self) -> list[str]:
+        users = [name[:_LONGEST_NAME] for name in self.namespace if _is_users(name) and name not in self._initial]
+        return users[-_MOST_VARIABLES:]
+
+
+def _load_context(offer: dict[str, object]) -> object:
+    path = offer.get("path")
+    if path is None:
+        return None
+    text = _read(str(path))
+    return decode(text) if offer["kind"] == "json" else text
+
+
+def _read(path: str) -> str:
+    """Read text in pieces.
+
+    For a large file this takes less than half the time and memory of reading it whole. Pieces of one size leave the heap so
+    that the text at its end can grow in place.
+    """
+    text, rest = "", b""
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - pathlib is slow to import in the guest
+        while piece := file.read(_PIECE_BYTES):
+            if rest:
+                piece = rest + piece
+            part, used = utf_8_decode(piece, "replace", False)  # noqa: FBT003 - takes no keywords
+            rest = piece[used:]
+            text += part
+    return text + rest.decode("utf-8", "replace")
+
+
+def _is_users(name: object) -> bool:
+    """Whether a name in the namespace is one that cells made; a cell can put anything there."""
+    return type(name) is str and not name.startswith("_")
+
+
+def _name(value: object) -> str:
+    """The name of a value's type, whatever its metaclass says."""
+    return str.__str__(_type_name(type(value)))[:_LONGEST_NAME]
+
+
+def _length(value: object) -> int | None:
+    """The length of a value of a built-in type or of a text, without running any method that a cell wrote."""
+    if issubclass(type(value), str):
+        return str.__len__(value)  # type: ignore[arg-type]
+    if issubclass(type(value), list):
+        return list.__len__(value)  # type: ignore[arg-type]
+    return len(value) if type(value) in _SIZED else None  # type: ignore[arg-type]
+
+
+def _shown(value: object) -> str:
+    """`repr`, but without a second copy of a huge text."""
+    if isinstance(value, str | bytes) and type(value) in {str, bytes, Response} and len(value) > _SHOWN_WHOLE:
+        return f"{value[:_SHOWN_WHOLE]!r}... ({len(value):,} in all)"
+    return repr(value)
+
+
+def _as_answer(value: object) -> tuple[str, str]:
+    """The value as `text`, or as `json`. Raises TypeError or ValueError for what is neither."""
+    if value is None:
+        message = "the answer is None"
+        raise ValueError(message)
+    kind, text = ("text", str.__str__(value)) if isinstance(value, str) else ("json", encode(value))
+    if len(text) > _MOST_ANSWER:
+        message = f"the answer has {len(text):,} characters; at most {_MOST_ANSWER:,} can be given"
+        raise ValueError(message)
+    return kind, text
+
+
+def _format(problem: BaseException, last_line: str | None) -> str:
+    """The traceback without the driver's own frames."""
+    shown = traceback.TracebackException(type(problem), problem, problem.__traceback__, compact=True)
+    parts = [shown]
+    for part in parts:
+        part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith("<rlm ")]
+        parts += [other for other in (part.__cause__, part.__context__, *(part.exceptions or ())) if other is not None]
+    if last_line is None:
+        return "".join(shown.format())
+    lines = ["Traceback (most recent call last):\n", *shown.stack.format()] if shown.stack else []
+    return "".join(lines) + last_line + "\n"
+
+
+def _exit(problem: SystemExit) -> str:
+    return f"SystemExit: {problem.code} (the session and its variables go on)\n"
+
+
+async def _run(work: Awaitable[object], **_: object) -> object:
+    """What `asyncio.run(work)` means in a session whose event loop already runs."""
+    return await work
+
+
+def _refuse_run(*_: object, **__: object) -> NoReturn:
+    message = (
+        "asyncio.run() cannot be called inside a plain function here: the session already runs an event loop. "
+        "Make the function `async def` and `await` it"
+    )
+    raise RuntimeError(message)
+
+
+def _refuse_thread(*_: object, **__: object) -> NoReturn:
+    message = "there are no threads in this sandbox: use `await llm_batch(prompts)` or `asyncio.gather`"
+    raise RuntimeError(message)
+
+
+def _refuse_audit_hook(*_: object) -> NoReturn:
+    message = "audit hooks cannot be set in this sandbox"
+    raise RuntimeError(message)
+
+
+def hide_task(task: asyncio.Task[Any]) -> None:
+    """Keep `asyncio.all_tasks` from showing the driver's own task, so that a cell that cancels all does not end it."""
+    all_tasks = asyncio.all_tasks
+
+    def others(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task[Any]]:
+        return {other for other in all_tasks(loop) if other is not task}
+
+    asyncio.all_tasks = others
+    asyncio.tasks.all_tasks = others

@@ -1,0 +1,95 @@
+"""What goes into the sandbox and what comes out, as values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from llm_rlm.calls import CallReply, CallRequest
+
+_MOUNTED_AT = "/context/context"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The context as the guest gets it."""
+
+    path: str | None = None
+    """The file on the host whose content is the context; None for no context."""
+    kind: Literal["text", "json"] = "text"
+    """Whether the file is the text itself, or JSON to be parsed."""
+
+    @property
+    def volumes(self) -> list[tuple[str, str]]:
+        """What to mount, read-only: pairs of host path and guest path."""
+        return [(self.path, _MOUNTED_AT)] if self.path is not None else []
+
+    @property
+    def in_guest(self) -> dict[str, object]:
+        """What the driver needs to know."""
+        return {"path": _MOUNTED_AT, "kind": self.kind} if self.path is not None else {}
+
+
+class CallHandler(Protocol):
+    """Makes the calls of a session. Its methods are called from the session's threads and must not block."""
+
+    def ask(self, requests: Sequence[CallRequest], deliver: Callable[[CallReply], None]) -> None:
+        """Start these calls; each is delivered once, from any thread."""
+
+    def rewind(self) -> None:
+        """The cells start again from the first: the same calls will be asked in the same order."""
+
+    def left(self) -> dict[str, float | None]:
+        """What is left of each limit, for `budget()`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A value that came out of the sandbox."""
+
+    text: str
+    """The text itself, or JSON text."""
+    is_json: bool = False
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401 - text or any JSON value
+        """The value itself."""
+        return json.loads(self.text) if self.is_json else self.text
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable that a cell made or changed."""
+
+    name: str
+    type: str
+    length: int | None = None
+
+    def __str__(self) -> str:
+        """Name, type and length, as the root model is told: `lines list[300]`."""
+        return f"{self.name} {self.type}" + (f"[{self.length}]" if self.length is not None else "")
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What came of a cell. An error in its code is a result like any other."""
+
+    number: int
+    output: str
+    """What a REPL would show, at most about as many characters as asked for."""
+    outcome: Literal["ok", "error", "exit", "timeout", "lost"]
+    """`lost`: the worker ended or had to be ended; the session was built up again."""
+    running: float
+    """Seconds of the guest's own running time."""
+    seconds: float
+    """Seconds on the clock, waiting for calls included."""
+    total: int = 0
+    """Characters that the cell printed in all."""
+    variables: tuple[Variable, ...] = ()
+    submitted: Answer | None = None
+    notes: tuple[str, ...] = field(default=())
+    """What the root model must be told of the session itself."""

@@ -1,0 +1,138 @@
+"""What a run shows on stderr while it goes on: one live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import Console
+    from rich.status import Status as Spinner
+    from rich.text import Text
+
+    from .budget import Budget
+    from .result import Result
+    from .sandbox import CellResult
+
+
+class Status:
+    """An Observer that tells the user where the run is."""
+
+    def __init__(self, *, quiet: bool, verbose: bool) -> None:
+        """Say nothing if quiet; show cells and their output if verbose."""
+        self._quiet = quiet
+        self._verbose = verbose and not quiet
+        self._turn = 0
+        self._doing = "starting"
+        self._streamed = 0
+        self._budget: Budget | None = None
+        self._console: Console | None = None
+        self._spinner: Spinner | None = None
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        if not self._quiet:
+            from rich.console import Console  # noqa: PLC0415 - slow to import, not needed if quiet
+
+            self._console = Console(file=sys.stderr, highlight=False, emoji=False, soft_wrap=True)
+            if self._console.is_terminal:
+                self._spinner = self._console.status(_Line(self))
+                self._spinner.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Take the live line away."""
+        if self._spinner is not None:
+            self._spinner.stop()
+
+    def run_started(self, budget: Budget) -> None:
+        """From here on the live line says what is used."""
+        self._budget = budget
+
+    def turn_started(self, number: int) -> None:
+        """Show which turn it is."""
+        self._turn = number
+        self._say(f"turn {number}: asking the root model")
+
+    def cell_started(self, number: int, code: str) -> None:
+        """Show the cell if asked to."""
+        self._say(f"turn {self._turn}: running cell {number}")
+        if self._verbose:
+            self._print(f"\n[{number}] " + clean(code).replace("\n", "\n    "))
+
+    def cell_output(self, text: str) -> None:
+        """Show it if asked to, as it comes."""
+        if self._verbose:
+            self._streamed += len(text)
+            self._print(clean(text), end="")
+
+    def cell_finished(self, result: CellResult) -> None:
+        """Show the output if asked to."""
+        if self._verbose:
+            rest, self._streamed = result.output[self._streamed :], 0
+            line_open = result.output and not result.output.endswith("\n")
+            notes = "".join(f"{note}\n" for note in result.notes)
+            self._print(clean(rest + ("\n" if line_open else "") + notes) + f"({result.seconds:.2f} s)")
+
+    def closing(self, result: Result) -> None:
+        """The last line: what it took."""
+        if self._quiet:
+            return
+        usage = result.usage
+        calls = f"{usage.calls} sub-call{'s' if usage.calls != 1 else ''}" + (
+            f" ({usage.failed} failed)" if usage.failed else ""
+        )
+        end = {
+            "prose": "; taken from prose, not submitted",
+            "limit": f"; limit reached: {_limit(result)}",
+            "interrupted": "; interrupted",
+        }.get(result.finish, "")
+        turns = "1 turn" if usage.turns == 1 else f"{usage.turns} turns"
+        self._print(
+            f"{turns}, {calls}, {usage.input:,} + {usage.output:,} tokens, cost unknown, "
+            f"{result.seconds:.1f} s, run {result.run_id}{end}"
+        )
+
+    def _say(self, text: str) -> None:
+        if self._spinner is not None:
+            self._doing = text
+        else:
+            self._print(text)
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        if self._console is not None:
+            self._console.print(text, markup=False, end=end)
+
+    @property
+    def line(self) -> str:
+        """The live line, as it is now."""
+        if self._budget is None:
+            return self._doing
+        usage = self._budget.usage
+        calls = f"{usage.calls} sub-calls, {self._budget.in_flight} in flight" if usage.calls else "no sub-calls yet"
+        return f"{self._doing} · {calls} · {usage.input:,} + {usage.output:,} tokens · {self._budget.seconds():.0f} s"
+
+
+class _Line:
+    """The live line as rich draws it: anew each time."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def __rich__(self) -> Text:
+        from rich.text import Text  # noqa: PLC0415 - rich is there when this is called
+
+        return Text(self._status.line, no_wrap=True, overflow="ellipsis")
+
+
+def clean(text: str) -> str:
+    """Text without control, escape and bidirectional characters, which could change what a terminal shows."""
+    return "".join(
+        character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+def _limit(result: Result) -> str:
+    return f"{result.limit['limit']:,} {result.limit['kind']}" if result.limit is not None else "unknown"

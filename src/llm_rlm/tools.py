@@ -1,0 +1,64 @@
+"""The two tools: how the models are offered them, and what a call of one does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import prompts
+from .run import EXECUTE, SUBMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import llm
+
+    from .context import Context
+    from .run import Run
+    from .sandbox import CellResult
+
+_EXECUTE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"code": {"type": "string", "description": "Python source"}},
+    "required": ["code"],
+}
+_SUBMIT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "answer": {"type": "string", "description": "The answer itself"},
+        "variable_name": {"type": "string", "description": "Name of the variable that holds the answer"},
+    },
+}
+_HOW = {
+    EXECUTE: f'Send {EXECUTE} with {{"code": "…"}}, newlines as \\n and quotes escaped.',
+    SUBMIT: f'Send {SUBMIT} with {{"answer": "…"}} or {{"variable_name": "…"}}.',
+}
+_ARGUMENTS = {EXECUTE: _EXECUTE_SCHEMA["properties"], SUBMIT: _SUBMIT_SCHEMA["properties"]}
+
+
+def tools_for(
+    context: Context, shown: int, execute: Callable[..., object], submit: Callable[..., object], plugin: str | None = None
+) -> list[llm.Tool]:
+    """The tools for a context of which `shown` characters of output are shown at a time.
+
+    Their descriptions are at most 1,024 characters long, which every provider takes.
+    """
+    import llm  # noqa: PLC0415 - slow to import
+
+    describe = prompts.render("execute_python", context=context.describe(), shown=f"{shown:,}", submit=SUBMIT)
+    return [
+        llm.Tool(EXECUTE, describe, _EXECUTE_SCHEMA, execute, plugin),
+        llm.Tool(SUBMIT, prompts.render("submit_answer"), _SUBMIT_SCHEMA, submit, plugin),
+    ]
+
+
+def perform(run: Run, name: str, arguments: object) -> CellResult | str:
+    """Call a tool with the arguments that a model sent. What is wrong with them is a text that says what to do."""
+    if name not in _HOW:
+        return f"Error: there is no tool {name!r}. The tools are {EXECUTE} and {SUBMIT}."
+    if not isinstance(arguments, dict):
+        return f"Error: the arguments are not a JSON object. {_HOW[name]}"
+    if unknown := [argument for argument in arguments if argument not in _ARGUMENTS[name]]:
+        return f"Error: {name} has no argument {unknown[0]!r}. {_HOW[name]}"
+    if name == EXECUTE:
+        return run.execute(arguments.get("code"))
+    return run.submit(**arguments) or "Submitted."

@@ -1,0 +1,59 @@
+"""What all tests share: a user folder of their own, and models whose replies are written down in the test."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_rlm.testing import Reply, Request, ScriptedServer, say
+from scripts import Models
+
+type Sub = Callable[[Request], Reply]
+
+
+@pytest.fixture(autouse=True)
+def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of LLM's own for each test, no keys and no defaults; and no certificates, whose reading takes long."""
+    for name in ("SSL_CERT_FILE", "OPENAI_API_KEY", "LLM_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    path = tmp_path / "user"
+    path.mkdir()
+    monkeypatch.setenv("LLM_USER_PATH", str(path))
+    return path
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for temporary files, to look whether any is left behind."""
+    path = tmp_path / "temporary"
+    path.mkdir()
+    monkeypatch.setenv("TMPDIR", str(path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return path
+
+
+type Serve = Callable[..., Models]
+
+
+@pytest.fixture
+def serve(user_path: Path) -> Iterator[Serve]:
+    """Start a server whose root model gives these replies, one a request, the last for ever."""
+    with ExitStack() as stack:
+
+        def start(*replies: Reply, sub: Sub = lambda request: say(f"sub: {request.prompt}"), **extra: Any) -> Models:
+            left = list(replies)
+
+            def script(request: Request) -> Reply:
+                if not request.tools:
+                    return sub(request)
+                return left.pop(0) if len(left) > 1 else left[0]
+
+            server = stack.enter_context(ScriptedServer(script))
+            server.write_models_yaml(user_path, "chat", **extra)
+            server.write_models_yaml(user_path, "responses", responses=True, **extra)
+            return Models(server)
+
+        yield start

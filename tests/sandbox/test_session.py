@@ -1,0 +1,358 @@
+"""A session as the run sees it: limits, losses, values, the context, the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from llm_rlm.calls import CallReply
+from llm_rlm.errors import SandboxError
+from llm_rlm.sandbox import MissingVariableError, NotAnAnswerError, Offer, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .fakes import Answering
+
+    type Make = Callable[..., Session]
+    type MakeOffer = Callable[[bytes], Offer]
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Wait for a condition; whether it came about."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+def once(condition: Callable[[], bool], act: Callable[[], None]) -> None:
+    """Act when a condition has come about."""
+    assert until(condition)
+    act()
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "while True: pass",
+        "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+        "[n for n in iter(int, 1)]",
+        "sum(1 for n in iter(int, 1))",
+        "import time\ntime.sleep(1000)",
+        "import asyncio\nawait asyncio.sleep(1000)",
+        "import asyncio\nwhile True:\n    try: await asyncio.sleep(1000)\n    except BaseException: pass",
+        "def forever():\n    forever_too()\ndef forever_too():\n    for n in iter(int, 1): pass\nforever()",
+    ],
+)
+def test_a_cell_that_runs_too_long_is_stopped_and_keeps_its_variables(session: Session, calls: Answering, code: str) -> None:
+    result = session.run_cell(f"kept = 5\n{code}")
+    assert result.outcome == "timeout"
+    assert "TimeoutError: stopped after 0.5 s" in result.output
+    assert session.run_cell("kept").output == "5\n"
+    assert calls.rewinds == 0
+
+
+def test_time_in_calls_is_not_counted(session: Session, calls: Answering) -> None:
+    timer = threading.Timer(1.2, calls.release, ["slow"])
+    timer.start()
+    result = session.run_cell("await llm_query('hang')")
+    timer.join()
+    assert result.output == "'slow'\n"
+    assert result.running < 0.5
+    assert result.seconds >= 1.2
+
+
+def test_spinning_while_a_call_is_open_gains_nothing(session: Session) -> None:
+    result = session.run_cell(
+        "import asyncio\nt = asyncio.create_task(llm_query('hang'))\nwhile not t.done(): await asyncio.sleep(0)"
+    )
+    assert result.outcome == "timeout"
+
+
+def test_a_cell_that_waits_in_a_loop_hears_the_answer(session: Session) -> None:
+    code = "import asyncio\nt = asyncio.create_task(llm_query('a'))\nwhile not t.done(): await asyncio.sleep(0)\nt.result()"
+    assert session.run_cell(code).output == "'re: a'\n"
+
+
+def test_a_task_that_never_rests_does_not_keep_the_next_cell_from_running(session: Session, calls: Answering) -> None:
+    session.run_cell(
+        "import asyncio\nasync def spin():\n    while True: await asyncio.sleep(0)\nspinning = asyncio.create_task(spin())"
+    )
+    assert session.run_cell("1 + 1").output == "2\n"
+    assert calls.rewinds == 0
+
+
+def test_interrupt_stops_a_cell_that_waits_and_keeps_its_variables(make: Make, calls: Answering) -> None:
+    session = make()
+    timer = threading.Thread(target=once, args=(lambda: bool(calls.held), lambda: session.interrupt("stopped by the user")))
+    timer.start()
+    result = session.run_cell("kept = 3\nawait llm_query('hang')")
+    timer.join()
+    assert result.outcome == "timeout"
+    assert result.output.endswith("TimeoutError: stopped by the user\n")
+    assert session.run_cell("kept").output == "3\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sys.settrace(lambda *a: 1 / 0)",
+        "sys.setprofile(lambda *a: 1 / 0)",
+        "sys.settrace(lambda *a: None)\nsys.setprofile(lambda *a: None)",
+        "import builtins\nfor name in dir(builtins): delattr(builtins, name)",
+        "import traceback\ntraceback.TracebackException = None\n1 / 0",
+        "import asyncio\nasync def f(): pass\nasyncio.create_task = asyncio.gather = None",
+        "import json\njson.dumps = json.JSONEncoder = json.decoder = None",
+    ],
+)
+def test_what_a_cell_breaks_is_mended_for_the_next(session: Session, calls: Answering, code: str) -> None:
+    session.run_cell(f"import sys\nkept = 1\n{code}")
+    assert session.run_cell("len(str(await llm_query('a'))), kept").output == "(5, 1)\n"
+    assert calls.rewinds == 0
+
+
+def test_wait_for_gives_up_on_a_call(session: Session) -> None:
+    code = "import asyncio\ntry: await asyncio.wait_for(llm_query('hang'), 0.01)\nexcept TimeoutError: print('gave up')"
+    assert session.run_cell(code).output == "gave up\n"
+
+
+def test_a_call_cancelled_before_it_was_sent_is_never_asked(session: Session, calls: Answering) -> None:
+    session.run_cell("import asyncio\nt = asyncio.create_task(llm_query('never'))\nawait asyncio.sleep(0)\nt.cancel()")
+    session.run_cell("await llm_query('asked')")
+    assert [request.prompt for request in calls.asked] == ["asked"]
+
+
+def test_more_text_than_fits_in_a_frame_reaches_the_host_in_several(make: Make, calls: Answering) -> None:
+    result = make().run_cell("rs = await llm_batch([str(n) + 'x' * 10_000_000 for n in range(9)])\nlen(rs), len(rs.errors)")
+    assert result.output == "(9, 0)\n"
+    assert [len(request.prompt) for request in calls.asked] == [10_000_001] * 9
+
+
+# Loss and replay
+
+
+def test_a_lost_worker_is_replaced_and_its_variables_are_brought_back(session: Session, calls: Answering) -> None:
+    session.run_cell("a = [1, 2]\nb = str(await llm_query('paid'))")
+    result = session.run_cell("import os\nprint('seen')\nos._exit(3)")
+    assert (result.outcome, result.output) == ("lost", "seen\n")
+    assert result.notes == (
+        "The sandbox was ended: the code ended its process.",
+        "Variables that are back as they were before this cell: a list[2], b str[8].",
+    )
+    assert session.run_cell("a, b").output == "([1, 2], 're: paid')\n"
+    assert calls.replayed() == ["paid"]
+
+
+def test_code_that_cannot_be_stopped_gently_is_ended(session: Session) -> None:
+    session.run_cell("kept = 9")
+    result = session.run_cell("sum(range(10 ** 13))")
+    assert result.outcome == "lost"
+    assert result.notes[0] == "The sandbox was ended: stopped after 0.5 s, and could not be stopped more gently."
+    assert session.run_cell("kept").output == "9\n"
+
+
+def test_an_interrupt_that_cost_the_worker_does_not_stop_the_replay(make: Make) -> None:
+    session = make()
+    session.run_cell("import time\ntime.sleep(0.4)\nkept = 2")
+    timer = threading.Timer(0.1, session.interrupt, ["stopped by the user"])
+    timer.start()
+    result = session.run_cell("sum(range(10 ** 13))")
+    timer.join()
+    assert result.outcome == "lost"
+    assert session.run_cell("kept").output == "2\n"
+
+
+def test_variables_that_cannot_be_brought_back_are_named(session: Session, calls: Answering) -> None:
+    session.run_cell("paid = await llm_query('once')")
+    calls.forgetful = True
+    result = session.run_cell("import os\nos._exit(1)")
+    assert result.notes[1:] == (
+        "Variables that are gone: paid Response[8].",
+        "They could not be restored: cell 1 failed when it was run again (it asked for another call than the first time).",
+    )
+    assert "NameError" in session.run_cell("paid").output
+
+
+def test_variables_of_a_cell_that_was_stopped_are_gone_after_a_loss_and_named(session: Session) -> None:
+    session.run_cell("half = 1\nwhile True: pass")
+    assert "Variables that are gone: half int." in session.run_cell("import os\nos._exit(1)").notes
+
+
+def test_a_cell_that_shows_something_else_in_the_replay_is_named(session: Session) -> None:
+    session.run_cell("import time\nprint(time.time_ns())")
+    notes = session.run_cell("import os\nos._exit(1)").notes
+    assert notes[-1] == "Run again to restore them, these cells showed something else: 1."
+
+
+def test_a_worker_lost_between_cells_is_replaced_before_the_next(session: Session) -> None:
+    session.run_cell("kept = 4")
+    os.kill(session._worker.pid, signal.SIGKILL)
+    assert until(lambda: session._mailbox._events.qsize() > 0)
+    assert session.run_cell("kept").output == "4\n"
+
+
+def test_a_cell_that_could_not_begin_is_run_in_a_new_session(
+    make: Make, monkeypatch: pytest.MonkeyPatch, calls: Answering
+) -> None:
+    monkeypatch.setattr("llm_rlm.sandbox.session._BEGIN_LIMIT", 0.3)
+    session = make()
+    hog = "async def hog():\n    await asyncio.sleep(0)\n    exec('while True: pass')\n"
+    session.run_cell(f"import asyncio\n{hog}t = asyncio.create_task(hog())")
+    result = session.run_cell("'it works'")
+    assert result.output == "'it works'\n"
+    assert result.notes[0] == "The sandbox was ended before this cell: what an earlier cell started keeps it from answering."
+    assert calls.rewinds == 2
+
+
+def test_replies_that_come_after_the_worker_was_lost_are_ignored(session: Session, calls: Answering) -> None:
+    session.run_cell("import asyncio, os\nt = asyncio.create_task(llm_query('hang'))\nawait asyncio.sleep(0.05)\nos._exit(1)")
+    calls.release("too late")
+    assert session.run_cell("await llm_query('new')").output == "'re: new'\n"
+
+
+def test_a_reply_may_come_after_its_cell_and_twice(session: Session, calls: Answering) -> None:
+    session.run_cell("import asyncio\nt = asyncio.create_task(llm_query('hang'))")
+    assert until(lambda: bool(calls.held))
+    request, deliver = calls.held[0]
+    deliver(CallReply(request.id, text="first"))
+    deliver(CallReply(request.id, text="second"))
+    assert session.run_cell("str(await t)").output == "'first'\n"
+
+
+# Values
+
+
+def test_values_are_text_or_json(shared: Session) -> None:
+    shared.run_cell("value_text, value_list = 'a\\ud800é', [1, {'b': None}]")
+    assert shared.value("value_text").text == "a\\ud800é"
+    answer = shared.value("value_list")
+    assert answer.is_json
+    assert json.loads(answer.text) == [1, {"b": None}]
+
+
+def test_a_value_of_many_megabytes_comes_in_pieces(shared: Session) -> None:
+    shared.run_cell("value_large = '0123456789' * 3_000_000")
+    assert shared.value("value_large").text == "0123456789" * 3_000_000
+    shared.run_cell("del value_large")
+
+
+def test_a_missing_variable_is_named_with_those_there_are(make: Make) -> None:
+    session = make()
+    session.run_cell("there = 1")
+    with pytest.raises(MissingVariableError) as caught:
+        session.value("elsewhere")
+    assert caught.value.names == ["there"]
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("object()", "object is not JSON"),
+        ("None", "the answer is None"),
+        ("float('nan')", "not JSON compliant"),
+        ("(lambda deep: [deep := [deep] for _ in range(500)][-1])([])", "nested more than 100 deep"),
+    ],
+)
+def test_a_value_that_is_no_answer_says_why(shared: Session, code: str, problem: str) -> None:
+    shared.run_cell(f"value_bad = {code}")
+    with pytest.raises(NotAnAnswerError, match=problem):
+        shared.value("value_bad")
+
+
+def test_a_value_that_ends_the_worker_is_no_answer_and_the_session_goes_on(session: Session) -> None:
+    session.run_cell("import os\nclass Mine(dict):\n    def items(self): os._exit(1)\nmine = Mine(a=1)\nkept = 6")
+    with pytest.raises(NotAnAnswerError):
+        session.value("mine")
+    assert session.run_cell("kept").output == "6\n"
+
+
+# The context
+
+
+def test_without_a_context_it_is_none(shown: Callable[[str], str]) -> None:
+    assert shown("print(context)") == "None\n"
+
+
+def test_a_text_keeps_its_line_ends_and_replaces_what_is_not_utf8(make: Make, text_offer: MakeOffer) -> None:
+    session = make(text_offer(b"a\r\nb\xff\xc3\xa9\xf0\x9f"))
+    assert session.run_cell("context").output == "'a\\r\\nb\ufffdé\ufffd'\n"
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_character_across_the_border_of_two_pieces_is_whole(make: Make, text_offer: MakeOffer, cut: int) -> None:
+    text = "x" * ((1 << 20) - cut) + "😀é" + "y" * 10
+    session = make(text_offer(text.encode()))
+    assert session.run_cell("len(context), context[-12:]").output == f"({len(text)}, {text[-12:]!r})\n"
+
+
+def test_a_json_context_has_the_same_shape(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "context.json"
+    path.write_text('[{"a": [1, null, "é"]}]', "utf-8")
+    assert make(Offer(str(path), "json")).run_cell("context").output == "[{'a': [1, None, 'é']}]\n"
+
+
+def test_a_context_that_is_not_there_is_an_error_at_once_and_again(make: Make, tmp_path: Path) -> None:
+    session = make(Offer(str(tmp_path / "absent")))
+    for _ in range(2):
+        with pytest.raises(SandboxError, match="could not start"):
+            session.run_cell("1")
+
+
+# The end
+
+
+def test_closing_ends_the_worker_and_leaves_no_directory(make: Make) -> None:
+    session = make()
+    session.run_cell("1")
+    worker = session._worker
+    session.close()
+    assert not psutil.pid_exists(worker.pid)
+    assert not Path(worker._directory.name).exists()
+    with pytest.raises(SandboxError, match="closed"):
+        session.run_cell("1")
+
+
+def test_closing_while_a_cell_runs_ends_it_and_starts_no_other_worker(make: Make, calls: Answering) -> None:
+    session = make()
+    closer = threading.Thread(target=once, args=(lambda: bool(calls.held), session.close))
+    closer.start()
+    with pytest.raises(SandboxError, match="closed"):
+        session.run_cell("await llm_query('hang')")
+    closer.join()
+    assert not psutil.pid_exists(session._worker.pid)
+    assert calls.rewinds == 0
+
+
+_HOST = """
+import os, signal
+from llm_rlm.sandbox import Offer, Session
+class NoCalls:
+    def left(self): return {}
+session = Session(Offer(), NoCalls())
+session.run_cell("1")
+print(session._worker.pid, session._worker._directory.name, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_the_worker_ends_with_a_host_that_was_killed_and_leaves_no_directory() -> None:
+    host = subprocess.run([sys.executable, "-c", _HOST], capture_output=True, text=True, check=False)  # noqa: S603
+    pid, directory = host.stdout.split()
+    assert host.returncode == -signal.SIGKILL
+    assert until(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
+    assert not Path(directory).exists()

@@ -1,0 +1,74 @@
+"""What the documents say is what the code does."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from llm_rlm import Limits, RLMToolbox, Settings
+from llm_rlm.cli import rlm
+from llm_rlm.context import source
+from llm_rlm.prompts import WHEN
+from llm_rlm.rounds import MOST_ROUNDS
+from llm_rlm.sandbox import session
+from llm_rlm.sandbox.guest import calls, jsontext
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+SANDBOX = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def test_the_readme_can_be_read_in_one_go() -> None:
+    assert len(README.splitlines()) < 150
+
+
+def test_the_limits_that_the_readme_names_are_the_defaults() -> None:
+    assert f"`--max-calls` ({Limits().calls:,} unless given)" in README
+    assert f"`--max-turns` ({Limits().turns})" in README
+    assert f"a cell has {Settings().cell_limit:g} s of its own running time" in README
+    assert f"up to {source.MOST_IN_SANDBOX / 1e9:g} GB" in README
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        f"{Settings().cell_limit:g} s (`execution_timeout_ms`)",
+        f"{Settings().output_limit:,} characters (`max_output_chars`)",
+        f"| calls that wait at once | {session._MOST_OPEN_CALLS:,} |",
+        f"| a prompt | {calls.MOST_PROMPT_CHARACTERS // 1_000_000} million characters |",
+        f"| text of calls that wait | {session._MOST_OPEN_CHARACTERS // 1_000_000} million characters |",
+        f"| nesting of values that cross to the host | {jsontext.MOST_NESTING} levels |",
+    ],
+)
+def test_the_bounds_of_the_sandbox_are_as_its_page_says(claim: str) -> None:
+    assert claim in SANDBOX
+
+
+def test_the_toolbox_has_the_signature_that_users_were_promised() -> None:
+    parameters = inspect.signature(RLMToolbox).parameters
+    assert list(parameters)[:4] == ["context", "sub_model", "max_output_chars", "execution_timeout_ms"]
+    assert (parameters["max_output_chars"].default, parameters["execution_timeout_ms"].default) == (8192, 120000)
+
+
+@pytest.mark.parametrize("block", PYTHON_BLOCK.findall(README))
+def test_the_python_in_the_readme_compiles_and_imports_what_there_is(block: str) -> None:
+    compile(block, "README.md", "exec")
+    imports = [line for line in block.splitlines() if line.startswith(("import ", "from "))]
+    exec("\n".join(imports), {})  # noqa: S102 - our own document
+
+
+def test_every_option_that_the_readme_shows_is_there() -> None:
+    there = {option for parameter in rlm.commands["ask"].params for option in parameter.opts} | {"-T", "--td"}
+    for command in re.findall(r"^(?:cat .* \| )?llm .*$", README, re.MULTILINE):
+        assert set(re.findall(r"(?<= )--?[a-zA-Z][a-z-]*", command)) <= there, command
+
+
+def test_every_prompt_is_in_the_page_of_prompts() -> None:
+    page = (ROOT / "docs" / "prompts.md").read_text("utf-8")
+    assert {name for name in WHEN if f'--8<-- "{name}.md"' in page} == set(WHEN)
+
+
+def test_the_cap_on_rounds_is_documented() -> None:
+    assert f"{MOST_ROUNDS} rounds" in README

@@ -1,0 +1,55 @@
+"""A schema comes from code that a model wrote, and is worked on by the host."""
+
+import json
+
+import pytest
+
+from llm_rlm import ModelError
+from llm_rlm.schemas import parse, validated
+
+_DOUBLING = {
+    "$defs": {
+        **{f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}, {"$ref": f"#/$defs/a{n + 1}"}]} for n in range(40)},
+        "a40": {"type": "string"},
+    },
+    "$ref": "#/$defs/a0",
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"$ref": "http://127.0.0.1:9/?stolen"}, "may refer to its own"),
+        ({"properties": {"a": {"$ref": "file:///etc/passwd#/nope"}}}, "may refer to its own"),
+        ({"$ref": "#"}, "may refer to its own"),
+        ({"$ref": "#/$defs/none"}, "the schema has no"),
+        ({"type": "string", "pattern": "(a+)+$"}, "'pattern' is not supported"),
+        ({"items": [{"patternProperties": {"(a+)+$": {}}}]}, "'patternProperties' is not supported"),
+        ({"type": "nonsense"}, "not a JSON Schema"),
+        (_DOUBLING, "too large or too deep"),
+    ],
+)
+def test_a_schema_that_could_fetch_or_never_end_is_refused(schema: dict[str, object], says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        parse(json.dumps(schema))
+
+
+def test_a_schema_that_nests_without_end_is_refused() -> None:
+    with pytest.raises(ModelError, match="cannot be read"):
+        parse('{"a":' * 100_000)
+
+
+def test_a_schema_may_refer_to_its_own_definitions() -> None:
+    schema = parse('{"$defs": {"n": {"type": "integer"}}, "type": "array", "items": {"$ref": "#/$defs/n"}}')
+    assert validated("[1, 2]", schema) == "[1, 2]"
+    with pytest.raises(ModelError, match="does not fit the schema"):
+        validated('["x"]', schema)
+
+
+def test_an_answer_in_a_fence_is_read() -> None:
+    assert validated('```json\n{"n": 1}\n```', parse("n int")) == '{"n": 1}'
+
+
+def test_an_answer_that_nests_without_end_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"nests more than|not JSON"):
+        validated("[" * 200 + "]" * 200, parse("{}"))
