@@ -35,6 +35,12 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come after milliseconds."""
+    monkeypatch.setattr("llm_rlm.retries.BASE", 0.002)
+
+
 type Serve = Callable[..., Models]
 
 

@@ -71,7 +71,7 @@ def test_the_system_prompt_names_the_limits_and_the_users_own_words(serve: Serve
     models = serve(submit("done"))
     RLM("chat", "responses", Limits(calls=0, turns=None), system="Answer in French.").ask("?", context="x")
     system = models.root_requests[0].messages[0]["content"]
-    assert "any number of turns, 0 sub-calls. The sub-model is responses." in system
+    assert "Limits: 0 sub-calls. The sub-model is responses." in system
     assert system.endswith("\n\nAnswer in French.")
 
 
@@ -134,20 +134,30 @@ def test_prose_then_a_submission_is_submitted(serve: Serve) -> None:
 
 
 @both_apis
-@pytest.mark.parametrize("reply", [say(""), Reply(fault="empty"), Reply(fault="wrong_type")])
-def test_empty_replies_are_not_an_answer(serve: Serve, api: str, reply: Reply) -> None:
-    serve(reply)
+def test_empty_replies_are_not_an_answer(serve: Serve, api: str) -> None:
+    serve(say(""))
     with pytest.raises(RunFailedError, match=f"{api} gave no answer: its replies were empty"):
         RLM(api).ask("?", context="x")
 
 
 @both_apis
-@pytest.mark.parametrize("reply", [Reply(fault="empty"), Reply(fault="wrong_type")])
-def test_a_body_that_is_no_completion_is_an_error_of_the_provider(serve: Serve, api: str, reply: Reply) -> None:
-    models = serve(reply)
-    with pytest.raises(RunFailedError, match=f"{api} did not answer: "):
-        RLM(api, stream=False).ask("?", context="x")
-    assert len(models.root_requests) == 1
+@both_modes
+@pytest.mark.parametrize("fault", ["empty", "wrong_type", "malformed"])
+def test_a_body_that_is_no_completion_is_an_error_of_the_provider(serve: Serve, api: str, stream: bool, fault: Any) -> None:
+    models = serve(Reply(fault=fault))
+    with pytest.raises(RunFailedError, match=f"{api} did not answer: BrokenReplyError: the reply could not be read"):
+        RLM(api, stream=stream).ask("?", context="x")
+    assert len(models.root_requests) == 4
+
+
+@both_apis
+@both_modes
+def test_the_root_model_is_asked_again_after_a_fault(serve: Serve, api: str, stream: bool) -> None:
+    faults = [Reply(status=503), Reply(fault="drop_mid_stream"), Reply(status=429, headers={"retry-after": "0"})]
+    models = serve(run("x = 1"), *faults, submit("done"))
+    result = RLM(api, stream=stream).ask("?", context="x")
+    assert (result.answer, result.usage.turns, result.usage.retried, result.usage.unsettled) == ("done", 2, 3, 1)
+    assert len({str(request.messages) for request in models.root_requests[1:]}) == 1
 
 
 def test_several_calls_in_one_reply_are_run_in_order_and_none_after_the_answer(serve: Serve) -> None:
@@ -314,6 +324,7 @@ def test_cancelling_aask_ends_the_run_and_asks_no_further(temporary: Path) -> No
 
         def cell_output(self, text: str) -> None: ...
         def cell_finished(self, result: object) -> None: ...
+        def warned(self, text: str) -> None: ...
 
     async def cancelled() -> None:
         task = asyncio.create_task(RLM(scripted(run("while True: pass"))).aask("?", context="x", observer=Watching()))

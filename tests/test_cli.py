@@ -99,8 +99,8 @@ def test_json_is_one_object_that_says_all(serve: Serve, log: str) -> None:
         "model": "chat",
         "sub_model": "responses",
         "turns": 2,
-        "calls": {"total": 1, "cached": 0, "failed": 0},
-        "cost": {"usd": None, "known": False},
+        "calls": {"total": 1, "cached": 0, "failed": 0, "retried": 0, "unsettled": 0},
+        "cost": {"usd": None, "known": False, "possible": 0.0},
     }
 
 

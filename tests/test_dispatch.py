@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from llm_rlm.budget import Budget, Limits
 from llm_rlm.calls import CallReply, CallRequest
-from llm_rlm.dispatch import Dispatcher, SubModels
+from llm_rlm.dispatch import Dispatcher, Manner, SubModels
 from llm_rlm.journal import Journal
+from llm_rlm.retries import Policy
 from llm_rlm.testing import ScriptedModel
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class Calls:
         self.journal.begin_run("run", settings="{}")
         self.budget = Budget(Limits(calls=limit))
         self.model = ScriptedModel(script, "sub")
-        self.dispatcher = Dispatcher(self.journal, "run", self.budget, SubModels(self.model), concurrency)
+        self.dispatcher = Dispatcher(
+            self.journal, "run", self.budget, SubModels(self.model), Manner(concurrency, policy=Policy(attempts=1))
+        )
         Calls.made.append(self)
 
     made: ClassVar[list[Calls]] = []
@@ -123,12 +126,13 @@ def test_another_model_that_llm_does_not_know_is_an_error_and_costs_no_call() ->
 def test_equal_calls_are_separate_and_come_back_from_the_journal_when_cells_run_again() -> None:
     numbers = iter(range(100))
     calls = Calls(lambda _: str(next(numbers)), concurrency=1)
+    calls.dispatcher.begin_cell(1)
     first = calls.ask(CallRequest(1, "p"), CallRequest(2, "p"))
-    calls.dispatcher.rewind()
+    calls.dispatcher.begin_cell(1)
     again = calls.ask(CallRequest(1, "p", replay=True), CallRequest(2, "p", replay=True), CallRequest(3, "p", replay=True))
     assert [reply.text for reply in first] == ["0", "1"] == [reply.text for reply in again[:2]]
     assert again[2].unknown
-    assert (calls.budget.usage.calls, calls.budget.usage.cached) == (2, 2)
+    assert (calls.budget.usage.calls, calls.budget.usage.cached) == (2, 0)
 
 
 def test_after_stop_nothing_is_sent_and_calls_under_way_finish() -> None:

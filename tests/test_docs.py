@@ -11,7 +11,7 @@ from llm_rlm.cli import rlm
 from llm_rlm.context import source
 from llm_rlm.prompts import WHEN
 from llm_rlm.rounds import MOST_ROUNDS
-from llm_rlm.sandbox import session
+from llm_rlm.sandbox import pending
 from llm_rlm.sandbox.guest import calls, jsontext
 
 ROOT = Path(__file__).parents[1]
@@ -36,9 +36,9 @@ def test_the_limits_that_the_readme_names_are_the_defaults() -> None:
     [
         f"{Settings().cell_limit:g} s (`execution_timeout_ms`)",
         f"{Settings().output_limit:,} characters (`max_output_chars`)",
-        f"| calls that wait at once | {session._MOST_OPEN_CALLS:,} |",
+        f"| calls that wait at once | {pending._MOST:,} |",
         f"| a prompt | {calls.MOST_PROMPT_CHARACTERS // 1_000_000} million characters |",
-        f"| text of calls that wait | {session._MOST_OPEN_CHARACTERS // 1_000_000} million characters |",
+        f"| text of calls that wait | {pending._MOST_CHARACTERS // 1_000_000} million characters |",
         f"| nesting of values that cross to the host | {jsontext.MOST_NESTING} levels |",
     ],
 )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_rlm import RLM, RLMError
-from llm_rlm.budget import Tokens
+from llm_rlm.budget import Bound, Spent, Tokens
 from llm_rlm.journal import CallRecord, Journal, Recorded
 from scripts import run, scripted, submit
 
@@ -115,8 +115,10 @@ def test_writers_at_once_all_get_their_own_row() -> None:
     numbers: list[int] = []
 
     def write(number: int) -> None:
-        row = journal.begin_call("a", CallRecord(cell=1, key=str(number), occurrence=1, model="m", request=str(number)))
-        journal.end_call(row, f"answer {number}", Tokens(1, 2, 0))
+        row = journal.begin_call(
+            "a", CallRecord(cell=1, key=str(number), occurrence=1, model="m", request=str(number)), Bound()
+        )
+        journal.end_call(row, f"answer {number}", Spent(Tokens(1, 2, 0)))
         numbers.append(row)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(50)]
@@ -152,8 +154,8 @@ def test_many_may_open_a_new_journal_at_once(user_path: Path) -> None:
 def test_any_text_comes_back_as_it_was(text: str) -> None:
     journal = Journal(None)
     journal.begin_run("a", settings="{}")
-    call = journal.begin_call("a", CallRecord(key="k", occurrence=1, model="m", request=text))
-    journal.end_call(call, text, Tokens())
+    call = journal.begin_call("a", CallRecord(key="k", occurrence=1, model="m", request=text), Bound())
+    journal.end_call(call, text, Spent())
     assert journal.outcome_of("a", "k", 1) == Recorded(text, None)
     assert journal.outcome_of("a", "k", 2) is None
     journal.close()
@@ -162,6 +164,6 @@ def test_any_text_comes_back_as_it_was(text: str) -> None:
 def test_a_lone_surrogate_does_not_break_the_record() -> None:
     journal = Journal(None)
     journal.begin_run("a", settings="{}")
-    journal.begin_cell("a", 1, "print('\ud800')", None)
+    journal.begin_cell("a", 1, "print('\ud800')", None, None)
     assert len(journal.rows("select * from texts")) == 1
     journal.close()

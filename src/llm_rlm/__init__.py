@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .budget import Limits
+    from .config import Rate
     from .errors import (
+        BrokenReplyError,
         LimitReachedError,
         MissingKeyError,
         ModelError,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RLM",
+    "BrokenReplyError",
     "LimitReachedError",
     "Limits",
     "MissingKeyError",
@@ -33,6 +36,7 @@ __all__ = [
     "Observer",
     "RLMError",
     "RLMToolbox",
+    "Rate",
     "Result",
     "RunFailedError",
     "SandboxError",
@@ -42,6 +46,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Rate": "config",
     "Limits": "budget",
     "RLM": "rlm",
     "Result": "result",

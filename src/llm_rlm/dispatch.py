@@ -1,10 +1,11 @@
-"""Every call to a sub-model goes through here, in one order: journal, budget, record, send, record, settle, reply."""
+"""Every call to a sub-model goes through here, in one order: journal, cache, budget, record, send, record, settle, reply."""
 
 from __future__ import annotations
 
 import json
 import queue
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,8 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import models, prompts, schemas
 from .calls import CallReply, CallRequest
-from .errors import LimitReachedError, ModelError
+from .errors import LimitReachedError, ModelError, RLMError
+from .gate import Gate
 from .journal import CallRecord, call_key
+from .prices import Prices, how_to_give
+from .retries import Policy, failure_of, persist
+from .spending import Spending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +26,18 @@ if TYPE_CHECKING:
     import llm
 
     from .budget import Budget
+    from .gate import Ticket
     from .journal import Journal
+    from .models import Completion
+    from .retries import Failure
+    from .spending import Offer
 
 CONCURRENCY = 256
 """Calls at once, unless told otherwise."""
 
 _MOST_REFUSED_RECORDED = 10_000
 _EMPTY = "the model answered nothing"
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,20 @@ class SubModels:
     """Name of the key that `key` is, as `llm keys` names it."""
     options: Mapping[str, object] | None = None
     """Options of the default model."""
+    prices: Prices = field(default_factory=Prices)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How calls are made."""
+
+    concurrency: int = CONCURRENCY
+    """Calls at once, of all models and of each."""
+    call_timeout: float | None = None
+    """Seconds of silence after which an attempt is given up; None for what the provider's client has."""
+    cache_days: float | None = 0
+    """Days for which an answer serves later runs; 0 for none, None for ever."""
+    policy: Policy = field(default_factory=Policy)
 
 
 type Deliver = Callable[[CallReply], None]
@@ -52,28 +76,48 @@ class _Call:
     request: CallRequest
     key: str
     occurrence: int
+    cell: int | None
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """What calls of one model have in common."""
+
+    model: llm.Model
+    key: str | None = field(repr=False)
+    gate: Gate
+    spending: Spending
+
+
+class _StoppedError(RLMError):
+    """The run was stopped before another attempt could be made."""
 
 
 class Dispatcher:
     """Makes the calls of one run."""
 
-    def __init__(self, journal: Journal, run_id: str, budget: Budget, sub: SubModels, concurrency: int = CONCURRENCY) -> None:
-        """Make at most `concurrency` calls at once."""
+    def __init__(self, journal: Journal, run_id: str, budget: Budget, sub: SubModels, manner: Manner | None = None) -> None:
+        """Nothing is sent yet."""
         self._journal = journal
         self._run_id = run_id
         self._budget = budget
         self._sub = sub
-        self._pool = _Pool(concurrency)
-        self._models: dict[str | None, llm.Model] = {}
+        self._manner = manner or Manner()
+        days = self._manner.cache_days
+        self._cached_since = 0.0 if days is None else time.time() - days * _DAY if days else None
+        self._pool = _Pool(self._manner.concurrency)
         self._lock = threading.Lock()
-        """Guards the three around it: calls are numbered, joined and given their model one at a time."""
+        """Guards those around it: calls are numbered, joined and given their model one at a time."""
+        self._lanes: dict[str | None, _Lane] = {}
+        self._gates: dict[str, Gate] = {}
         self._seen: Counter[str] = Counter()
+        self._cell: int | None = None
+        self._latest = 0
         self._rewound = False
         self._refused = 0
         self._waiting: dict[tuple[str, int], list[tuple[int, Deliver]]] = {}
-        self._stopped: str | None = None
-        self.cell: int | None = None
-        """The cell that runs, for the journal."""
+        self._why_stopped = ""
+        self._stopped = threading.Event()
         self.problem: Exception | None = None
         """What broke the run itself, a full disk say; to be raised by the run."""
 
@@ -82,11 +126,17 @@ class Dispatcher:
         calls = [self._number(request) for request in requests]
         self._pool.submit([partial(self._answer, call) for call in calls if not self._join(call, deliver)])
 
-    def rewind(self) -> None:
-        """The cells start again from the first: equal calls are counted from nothing."""
+    def begin_cell(self, number: int) -> None:
+        """Calls from now on are those of this cell. Of one that ran before, equal calls are numbered as they were."""
         with self._lock:
-            self._seen.clear()
-            self._rewound = True
+            self._rewound |= number <= self._latest
+            self._cell, self._latest = number, max(number, self._latest)
+            if self._rewound:
+                self._seen = self._journal.calls_before(self._run_id, number)
+
+    def remember(self) -> None:
+        """The run was begun by another process: what its calls brought is in the journal."""
+        self._rewound = True
 
     def left(self) -> dict[str, float | None]:
         """What is left of each limit."""
@@ -94,18 +144,33 @@ class Dispatcher:
 
     def stop(self, why: str) -> None:
         """Send nothing more: calls that wait are answered with `why`, those under way are let finish."""
-        self._stopped = self._stopped or why
+        with self._lock:
+            self._why_stopped = self._why_stopped or why
+            self._stopped.set()
+            gates = list(self._gates.values())
+        for gate in gates:
+            gate.close()
+        self._budget.wake()
+
+    def cancel(self) -> None:
+        """Break off what is under way, once stopped. Where a model's client does not allow that, it goes on unheard."""
+        with self._lock:
+            lanes = list(self._lanes.values())
+        for lane in lanes:
+            models.cancel(lane.model)
 
     def close(self, then: Callable[[], None]) -> None:
         """Let the threads end. `then` is called when the last call under way has been recorded, perhaps much later."""
         self._pool.close(then)
+
+    # Numbering and joining
 
     def _number(self, request: CallRequest) -> _Call:
         """Five equal prompts are five samples: each has a number of its own, the same when its cell runs again."""
         key = call_key(
             {
                 "model": request.model or self._sub.default.model_id,
-                "options": self._options(request),
+                "options": self._options(request.model),
                 "prompt": request.prompt,
                 "system": request.system,
                 "schema": request.schema,
@@ -113,7 +178,7 @@ class Dispatcher:
         )
         with self._lock:
             self._seen[key] += 1
-            return _Call(request, key, self._seen[key])
+            return _Call(request, key, self._seen[key], self._cell)
 
     def _join(self, call: _Call, deliver: Deliver) -> bool:
         """Whether this very call is already under way; then its answer serves both."""
@@ -133,78 +198,144 @@ class Dispatcher:
         for number, deliver in waiting:
             deliver(replace(reply, id=number))
 
-    def _reply(self, call: _Call) -> CallReply:
-        recorded = self._journal.outcome_of(self._run_id, call.key, call.occurrence) if self._rewound else None
-        if recorded is not None and recorded.answer is not None:
-            self._budget.count_cached()
-            return _checked(call.request, recorded.answer)
-        if call.request.replay:
-            error = recorded.error if recorded is not None else "this call is not in the journal"
-            return CallReply(0, error=error, unknown=recorded is None)
-        if self._stopped is not None:
-            return self._refuse(call, self._stopped)
-        try:
-            model = self._model(call.request.model)
-            arguments = self._arguments(call.request, model)
-            self._budget.reserve_call()
-        except (LimitReachedError, ModelError) as problem:
-            return self._refuse(call, str(problem))
-        return self._send(call, model, arguments)
+    # The one order
 
-    def _refuse(self, call: _Call, why: str) -> CallReply:
+    def _reply(self, call: _Call) -> CallReply:
+        recorded = self._recorded(call) or self._served(call)
+        if recorded is not None:
+            return recorded
+        if self._stopped.is_set():
+            return self._refuse(call, self._why_stopped, "stop")
+        try:
+            lane = self._lane(call.request.model)
+            arguments = self._arguments(call.request, lane)
+            offers = lane.spending.offers(models.input_bound(arguments["prompt"], call.request.system, call.request.schema))
+            offer = self._reserve(offers)
+        except ModelError as problem:
+            return self._refuse(call, str(problem), "arguments")
+        except LimitReachedError as problem:
+            return self._refuse(call, str(problem), "limit")
+        ticket = lane.gate.enter() if offer is not None else None
+        if offer is None or ticket is None:
+            if offer is not None:
+                self._budget.give_back_call(offer.bound)
+            return self._refuse(call, self._why_stopped, "stop")
+        return self._send(call, _Sending(lane, arguments, offer, ticket))
+
+    def _recorded(self, call: _Call) -> CallReply | None:
+        """What the journal has of this very call, asked by the same cell before."""
+        known = self._journal.outcome_of(self._run_id, call.key, call.occurrence) if self._rewound else None
+        if known is not None and known.answer is not None:
+            return _checked(call.request, known.answer)
+        if call.request.replay:
+            error = known.error if known is not None else "this call is not in the journal"
+            return CallReply(0, error=error, unknown=known is None)
+        return None
+
+    def _served(self, call: _Call) -> CallReply | None:
+        """The answer that an earlier run was given to the same call."""
+        if self._cached_since is None:
+            return None
+        kept = self._journal.answer_for(call.key, call.occurrence, self._cached_since)
+        if kept is None:
+            return None
+        self._journal.serve_call(self._run_id, self._record(call), kept)
+        self._budget.count_cached()
+        return _checked(call.request, kept.answer)
+
+    def _reserve(self, offers: Sequence[Offer]) -> Offer | None:
+        """Room in the budget for a call; None once stopped. Raises LimitReachedError."""
+        bound = self._budget.reserve_call([offer.bound for offer in offers], self._stopped.is_set)
+        return next((offer for offer in offers if offer.bound is bound), None)
+
+    def _refuse(self, call: _Call, shown: str, why: str) -> CallReply:
         """Not send a call; recorded, so that its cell can be run again, unless that has become a habit."""
         self._refused += 1
         if self._refused <= _MOST_REFUSED_RECORDED:
-            self._record(call, call.request.model or self._sub.default.model_id, refused=why)
-        return CallReply(0, error=why)
+            self._journal.refuse_call(self._run_id, self._record(call), shown, why)
+        return CallReply(0, error=shown)
 
-    def _record(self, call: _Call, model: str, refused: str | None = None) -> int:
-        asked = {"prompt": call.request.prompt, "system": call.request.system, "schema": call.request.schema}
-        text = json.dumps(asked, ensure_ascii=False)
-        return self._journal.begin_call(self._run_id, CallRecord(call.key, call.occurrence, model, text, self.cell), refused)
+    def _record(self, call: _Call) -> CallRecord:
+        request = call.request
+        asked = {"prompt": request.prompt, "system": request.system, "schema": request.schema}
+        model = request.model or self._sub.default.model_id
+        return CallRecord(call.key, call.occurrence, model, json.dumps(asked, ensure_ascii=False), call.cell)
 
-    def _send(self, call: _Call, model: llm.Model, arguments: dict[str, Any]) -> CallReply:
-        number = self._record(call, model.model_id)
+    def _send(self, call: _Call, sending: _Sending) -> CallReply:
         try:
-            completion = models.complete(model, **arguments)
+            number = self._journal.begin_call(self._run_id, self._record(call), sending.offer.bound)
+        except BaseException:
+            sending.leave()
+            raise
+        again = partial(self._again, sending, number)
+        try:
+            completion = persist(sending.attempt, self._manner.policy, again, self._stopped)
         except Exception as problem:  # noqa: BLE001 - a plugin or provider may raise anything; it is this call's outcome
-            return self._fail(number, models.describe(problem, arguments["key"]), _public(problem))
-        self._budget.settle(completion.tokens)
-        if not completion.text.strip():
-            return self._fail(number, _EMPTY, _EMPTY)
-        self._journal.end_call(number, completion.text, completion.tokens)
-        self._budget.end_call(failed=False)
+            return self._fail(number, sending, problem)
+        return self._settle(call, number, sending, completion)
+
+    def _again(self, sending: _Sending, number: int, failure: Failure) -> None:
+        """Before another attempt: count it, and record that the last one failed."""
+        self._budget.retry(sending.offer.bound, maybe_paid=failure.maybe_paid)
+        self._journal.retry_call(number, sending.error, maybe_paid=failure.maybe_paid)
+
+    def _settle(self, call: _Call, number: int, sending: _Sending, completion: Completion) -> CallReply:
+        """Record an answer that was paid, before anybody sees it."""
+        bound, spent = sending.offer.bound, sending.lane.spending.spent(completion.tokens)
+        wrong = sending.why_no_answer(completion)
+        if wrong is not None:
+            self._budget.end_call(bound, spent, failed=True)
+            self._journal.fail_call(number, wrong, wrong, spent)
+            return CallReply(0, error=wrong)
+        try:
+            self._journal.end_call(number, completion.text, spent)
+        finally:
+            self._budget.end_call(bound, spent, failed=False)
         return _checked(call.request, completion.text)
 
-    def _fail(self, number: int, problem: str, public: str) -> CallReply:
-        self._budget.end_call(failed=True)
-        self._journal.fail_call(number, problem, public)
+    def _fail(self, number: int, sending: _Sending, problem: Exception) -> CallReply:
+        """Record a call that brought no answer. One that a limit or a stop kept from another attempt is asked when resumed."""
+        held_up = "limit" if isinstance(problem, LimitReachedError) else "stop" if self._stopped.is_set() else None
+        maybe_paid = failure_of(sending.problem or problem).maybe_paid
+        error, public = held_up or sending.error, str(problem) if isinstance(problem, RLMError) else _public(problem)
+        self._budget.end_call(sending.offer.bound, None, failed=True, maybe_paid=maybe_paid)
+        self._journal.fail_call(number, error, public, maybe_paid=maybe_paid)
         return CallReply(0, error=public)
 
-    def _model(self, name: str | None) -> llm.Model:
-        """The model of that name, found once."""
+    # Models
+
+    def _lane(self, name: str | None) -> _Lane:
+        """What calls of that model have in common. Raises ModelError for one that cannot be called."""
         with self._lock:
-            if name not in self._models:
-                model = models.find(name) if name is not None else self._sub.default
-                models.keep_clients(model)
-                self._models[name] = model
-            return self._models[name]
+            if name not in self._lanes:
+                self._lanes[name] = self._open_lane(name)
+            return self._lanes[name]
 
-    def _options(self, request: CallRequest) -> dict[str, object]:
+    def _open_lane(self, name: str | None) -> _Lane:
+        model = models.find(name) if name is not None else self._sub.default
+        if self._budget.limits.cost is not None and self._sub.prices.of(model, self._options(name)) is None:
+            message = (
+                f"the run has a limit of cost, and the price of {model.model_id} is not known: {how_to_give(model.model_id)}"
+            )
+            raise ModelError(message)
+        models.keep_clients(model, timeout=self._manner.call_timeout)
+        gate = self._gates.setdefault(model.model_id, Gate(self._manner.concurrency))
+        if self._stopped.is_set():
+            gate.close()
+        spending = Spending(model, self._options(name), self._sub.prices, self._budget.limits)
+        return _Lane(model, self._key(model), gate, spending)
+
+    def _options(self, model: str | None) -> dict[str, object]:
         """The options are the sub-model's: another model may not know them."""
-        return dict(self._sub.options or {}) if request.model is None else {}
+        return dict(self._sub.options or {}) if model is None else {}
 
-    def _arguments(self, request: CallRequest, model: llm.Model) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "prompt": request.prompt,
-            "key": self._key(model),
-            "options": self._options(request),
-        }
+    def _arguments(self, request: CallRequest, lane: _Lane) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"prompt": request.prompt, "key": lane.key}
         if request.system is not None:
             arguments["system"] = request.system
         if request.schema is not None:
             schema = schemas.parse(request.schema)
-            if model.supports_schema:
+            if lane.model.supports_schema:
                 arguments["schema"] = schema
             else:
                 arguments["prompt"] = prompts.render("schema", prompt=request.prompt, schema=json.dumps(schema))
@@ -213,6 +344,50 @@ class Dispatcher:
     def _key(self, model: llm.Model) -> str | None:
         same = model.needs_key is not None and model.needs_key == self._sub.key_for
         return models.key_for(model, self._sub.key if same else None)
+
+
+class _Sending:
+    """One call on its way: its attempts, each let through by the gate of its model."""
+
+    def __init__(self, lane: _Lane, arguments: Mapping[str, Any], offer: Offer, ticket: Ticket) -> None:
+        self.lane = lane
+        self.offer = offer
+        self.problem: Exception | None = None
+        self.error = ""
+        """What became of the last attempt, for the journal."""
+        self._arguments = arguments
+        self._ticket: Ticket | None = ticket
+
+    def attempt(self) -> Completion:
+        """Ask once. Raises what the model or its provider raises."""
+        self._ticket = self._ticket or self.lane.gate.enter()
+        if self._ticket is None:
+            message = "the run was stopped"
+            raise _StoppedError(message)
+        self.problem = None
+        try:
+            completion = models.complete(self.lane.model, options=self.offer.options, **self._arguments)
+        except Exception as problem:
+            self.problem, self.error = problem, models.describe(problem, self.lane.key)
+            self.leave(failure_of(problem))
+            raise
+        self.leave()
+        return completion
+
+    def leave(self, failure: Failure | None = None) -> None:
+        """Give back the place at the gate."""
+        ticket, self._ticket = self._ticket, None
+        assert ticket is not None
+        if failure is None:
+            self.lane.gate.leave(ticket)
+        else:
+            self.lane.gate.leave(ticket, refused=failure.refused, after=failure.after or 0.0, succeeded=False)
+
+    def why_no_answer(self, completion: Completion) -> str | None:
+        """Why what came is no answer, if it is none."""
+        if completion.cut and self.offer.capped is not None:
+            return f"the answer was cut at {self.offer.capped:,} tokens, to keep within the limit of the run"
+        return None if completion.text.strip() else _EMPTY
 
 
 class _Pool:

@@ -4,7 +4,8 @@
     ├── UsageError             an argument, option or source that cannot be used; says which, and what to do
     ├── ModelError             a model could not be had or did not answer
     │   ├── UnknownModelError  no such model in LLM
-    │   └── MissingKeyError    the model needs a key that LLM does not have
+    │   ├── MissingKeyError    the model needs a key that LLM does not have
+    │   └── BrokenReplyError   something came that was no whole answer
     ├── LimitReachedError      a limit of the run: kind, value, limit
     └── SandboxError           the sandbox could not start, or broke in a way that the root model cannot mend
 
@@ -34,15 +35,33 @@ class MissingKeyError(ModelError):
     """The model needs a key, and LLM has none for it."""
 
 
+class BrokenReplyError(ModelError):
+    """What the provider sent was no whole answer: it broke off, or is not of this API."""
+
+
 class LimitReachedError(RLMError):
     """A limit of the run was reached."""
 
-    def __init__(self, kind: str, limit: float, used: float) -> None:
-        """`kind` is what is limited: `calls`, `turns` or `seconds`; `limit` and `used` are in its unit."""
+    def __init__(self, kind: str, limit: float, used: float, more: float | None = None) -> None:
+        """`kind` is what is limited: `calls`, `turns`, `seconds`, `tokens` or `cost`; the others are in its unit.
+
+        `more` is what the next request could take, where it is that which does not fit.
+        """
         self.kind = kind
         self.limit = limit
         self.used = used
-        super().__init__(f"the limit of {limit:g} {kind} is reached")
+        rest = f": {amount(kind, used)} used, and the next could take up to {amount(kind, more)}" if more is not None else ""
+        super().__init__(f"the limit of {amount(kind, limit)} is reached{rest}")
+
+
+def amount(kind: str, value: float) -> str:
+    """So much of what is limited, as a person reads it: `$0.50`, `1,000 calls`."""
+    if kind == "cost":
+        return f"${value:.2f}" if value >= _CENT or not value else f"${value:.2g}"
+    return f"{value:,.0f} {kind}" if float(value).is_integer() else f"{value:,.1f} {kind}"
+
+
+_CENT = 0.1
 
 
 class SandboxError(RLMError):

@@ -23,13 +23,18 @@ class Result:
     answer: Any
     """Text, or the value itself where it is a list, dict or number; None where there is none."""
     finish: Finish
-    limit: dict[str, object] | None
+    limit: dict[str, Any] | None
     error: str | None
     model: str
     sub_model: str
     usage: Usage
     seconds: float
     sources: tuple[dict[str, object], ...] = ()
+
+    @property
+    def cost(self) -> float | None:
+        """USD, root model and sub-models together; None where a price is not known."""
+        return None if self.usage.unpriced else self.usage.cost
 
     @property
     def text(self) -> str:
@@ -49,9 +54,15 @@ class Result:
             "model": self.model,
             "sub_model": self.sub_model,
             "turns": usage.turns,
-            "calls": {"total": usage.calls + usage.cached, "cached": usage.cached, "failed": usage.failed},
+            "calls": {
+                "total": usage.calls + usage.cached,
+                "cached": usage.cached,
+                "failed": usage.failed,
+                "retried": usage.retried,
+                "unsettled": usage.unsettled,
+            },
             "usage": {"input": usage.input, "output": usage.output, "cached_input": usage.cached_input},
-            "cost": {"usd": None, "known": False},
+            "cost": {"usd": self.cost, "known": self.cost is not None, "possible": usage.possible_cost},
             "seconds": round(self.seconds, 3),
             "sources": list(self.sources),
         }

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import context as contexts
 from . import models, prompts
 from .budget import Limits
+from .config import Rate
 from .context import Readable
 from .dispatch import SubModels
-from .errors import RLMError, UsageError
+from .errors import RLMError, UsageError, amount
+from .llmlog import LLMLog
 from .loop import AbortedError, Loop
-from .result import Finish, Result, RunFailedError
+from .prices import Prices, how_to_give
+from .result import Result, RunFailedError
+from .resume import Resumption, read
 from .root import Root
 from .run import EXECUTE, SUBMIT, Asked, Run, Settings, Start
+from .spending import Spending
 from .tools import tools_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import llm
 
-    from .context import Context
+    from .context import AnyContext, Context
+    from .continuation import Continuation
+    from .result import Finish
     from .run import Observer
 
 _SUB_MODEL_LATER = 0.1
 """Seconds after which the sub-model's HTTP clients are made: the root model's first request goes before."""
-
-type AnyContext = str | list[Any] | dict[str, Any] | Path | Readable | None
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,28 @@ class RLM:
     """Whether the root model's replies are streamed, where it can."""
     log: bool = True
     """Whether the run is kept in the journal on disk."""
+    llm_log: Path | None = None
+    """The database of LLM's own log that gets the root model's responses; None for none."""
+    prices: Mapping[str, Rate] = field(default_factory=dict)
+    """Prices of models by name, before those that are known."""
+    default_cost: float | None = None
+    """USD: the limit of cost where `limits` has none and the prices of both models are known."""
+
+    @classmethod
+    def of_run(cls, run: str, *, key: str | None = None) -> RLM:
+        """As the run with that id asked, to go on with it: see `resume`. Keys are not recorded. Raises UsageError."""
+        past = read(run)
+        settings = dict(past.settings)
+        more = settings.pop("asked", None)
+        if more is None:
+            message = (
+                f"run {past.id} was driven by LLM's own chain and cannot be resumed; its answers serve runs that ask the same"
+            )
+            raise UsageError(message)
+        limits = Limits(**settings.pop("limits"))
+        sub_model = past.sub_model if past.sub_model != past.model else None
+        more["prices"] = {name: Rate(**rate) for name, rate in more["prices"].items()}
+        return cls(past.model, sub_model, limits, Settings(**settings), key=key, **more)
 
     def ask(self, question: str, context: AnyContext = None, *, observer: Observer | None = None) -> Result:
         """Ask, and wait for the answer.
@@ -68,6 +95,16 @@ class RLM:
         UnknownModelError or MissingKeyError before anything is sent, and RunFailedError when the run fails later.
         """
         return Asking(self, question, context, observer).finish()
+
+    def resume(self, run: str, context: AnyContext = None, *, observer: Observer | None = None) -> Result:
+        """Go on with a run that ended before its time: `run` is its id, the beginning of it, or `last`.
+
+        What was paid is not paid again. `context` is needed where the run's was not a file, and then has to be the same. A
+        finished run gives its result and costs nothing. Raises what `ask` does, and UsageError for a run that cannot go on:
+        its source has changed, its limit is not raised, another process has it, or its models are others.
+        """
+        resumption = Resumption(run, self.limits, context)
+        return resumption.result or Asking(self, resumption.question, resumption.context, observer, resumption).finish()
 
     async def aask(self, question: str, context: AnyContext = None, *, observer: Observer | None = None) -> Result:
         """As `ask`, for callers in an event loop. Cancelling it aborts the run."""
@@ -90,24 +127,39 @@ class RLM:
 class Asking:
     """One question on its way to its answer."""
 
-    def __init__(self, rlm: RLM, question: str, context: AnyContext, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        rlm: RLM,
+        question: str,
+        context: AnyContext | Context,
+        observer: Observer | None = None,
+        resumption: Resumption | None = None,
+    ) -> None:
         """Check everything, and start the sandbox. Raises what `RLM.ask` raises before anything is sent."""
         if not question.strip():
             message = "the question is empty"
             raise UsageError(message)
         self._question = question
+        self._resumed = resumption.point() if resumption is not None else None
+        prices = Prices(rlm.prices)
+        prices.warm()
         # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
-        known = _models(rlm) if isinstance(context, Readable) else None
-        start = Start(_context(context), rlm.settings)
+        known = _models(rlm, prices) if isinstance(context, Readable) else None
+        start = Start(contexts.from_any(context), rlm.settings, self._resumed)
         try:
-            self._model, sub = known or _models(rlm)
+            self._model, sub, limits = known or _models(rlm, prices)
             self._sub_model = sub.default
-            asked = Asked(question, self._model.model_id, rlm.limits, keep=rlm.log)
+            _check_models(self._resumed, self._model, self._sub_model)
+            root = _root(rlm, limits, self._model, self._sub_model, start)
+            asked = Asked(question, self._model.model_id, limits, rlm.log, root.system, {"asked": _asked(rlm)})
             self._run = Run(start, sub, asked, observer)
         except BaseException:
             start.discard()
             raise
-        self._loop = Loop(_root(rlm, self._model, self._sub_model, start.context), self._run, question)
+        root.recall(self._run.id, question)
+        log = LLMLog(rlm.llm_log, self._run.observer).write if rlm.llm_log is not None else None
+        spending = Spending(self._model, rlm.options, prices, limits)
+        self._loop = Loop(root, self._run, question, spending, log)
 
     def stop(self, why: str) -> None:
         """Stop spending, and let the root model give its best answer from what it has. Called from any thread."""
@@ -120,7 +172,7 @@ class Asking:
     def finish(self) -> Result:
         """Take turns until there is an answer. Raises RunFailedError."""
         try:
-            finish = self._loop.turns()
+            finish = self._loop.turns(self._resumed)
         except (AbortedError, KeyboardInterrupt, SystemExit):
             self._run.end("interrupted")
             raise
@@ -138,6 +190,7 @@ class Asking:
         run = self._run
         run.end(finish, error)
         reached = run.budget.reached
+        before = self._resumed.past.seconds if self._resumed is not None else 0.0
         return Result(
             run_id=run.id,
             question=self._question,
@@ -148,9 +201,24 @@ class Asking:
             model=self._model.model_id,
             sub_model=self._sub_model.model_id,
             usage=replace(run.budget.usage),
-            seconds=run.budget.seconds(),
+            seconds=before + run.budget.seconds(),
             sources=_sources(run),
         )
+
+
+def _check_models(resumed: Continuation | None, model: llm.Model, sub_model: llm.Model) -> None:
+    if resumed is None:
+        return
+    for then, now in ((resumed.past.model, model.model_id), (resumed.past.sub_model, sub_model.model_id)):
+        if then != now:
+            message = f"run {resumed.past.id} was asked of {then}, not of {now}: resume it with the same models"
+            raise UsageError(message)
+
+
+def _asked(rlm: RLM) -> dict[str, object]:
+    """What of the engine is recorded besides models, limits and settings: whatever JSON can hold."""
+    asked = {"system": rlm.system, "options": dict(rlm.options), "sub_options": dict(rlm.sub_options), "stream": rlm.stream}
+    return asked | {"prices": {name: vars(rate) for name, rate in rlm.prices.items()}, "default_cost": rlm.default_cost}
 
 
 def _abandon(starting: asyncio.Future[Asking]) -> None:
@@ -159,8 +227,8 @@ def _abandon(starting: asyncio.Future[Asking]) -> None:
         starting.result()._run.end("interrupted")  # noqa: SLF001 - nobody else has it
 
 
-def _models(rlm: RLM) -> tuple[llm.Model, SubModels]:
-    """The root model and the sub-models. Raises UnknownModelError, MissingKeyError, UsageError."""
+def _models(rlm: RLM, prices: Prices) -> tuple[llm.Model, SubModels, Limits]:
+    """The root model, the sub-models, and the limits. Raises UnknownModelError, MissingKeyError, UsageError."""
     model = models.find(rlm.model)
     sub_model = model if rlm.sub_model is None else models.find(rlm.sub_model)
     sub_model = models.twin(model) if sub_model is model else sub_model
@@ -168,47 +236,58 @@ def _models(rlm: RLM) -> tuple[llm.Model, SubModels]:
         message = f"{model.model_id} does not support tools, which the root model needs: choose another with -m"
         raise UsageError(message)
     key = models.key_for(model, rlm.key)
-    sub = SubModels(sub_model, key=rlm.key, key_for=model.needs_key, options=rlm.sub_options)
+    sub = SubModels(sub_model, key=rlm.key, key_for=model.needs_key, options=rlm.sub_options, prices=prices)
     sub_key = models.key_for(sub_model, rlm.key if sub_model.needs_key == model.needs_key else None)
     models.check_options(model, rlm.options)
     models.check_options(sub_model, rlm.sub_options)
-    models.keep_clients(model, 1)
-    models.keep_clients(sub_model)
+    limits = _limits(rlm, prices, model, sub_model)
+    models.keep_clients(model, 1, rlm.settings.call_timeout)
+    models.keep_clients(sub_model, timeout=rlm.settings.call_timeout)
     models.warm(model, key)
     models.warm(sub_model, sub_key, after=_SUB_MODEL_LATER)
-    return model, sub
+    return model, sub, limits
 
 
-def _context(context: AnyContext) -> Context:
-    if isinstance(context, Path):
-        return contexts.from_file(context)
-    if isinstance(context, Readable):
-        return contexts.from_stream(context)
-    return contexts.from_value(context)
+def _limits(rlm: RLM, prices: Prices, *both: llm.Model) -> Limits:
+    """The limits; of cost, the default where there is none and both prices are known. Raises UsageError where one is needed."""
+    if rlm.limits.cost is None and rlm.default_cost is None:
+        return rlm.limits
+    options = (rlm.options, rlm.sub_options)
+    unpriced = [model.model_id for model, given in zip(both, options, strict=True) if prices.of(model, given) is None]
+    if rlm.limits.cost is None:
+        return rlm.limits if unpriced else replace(rlm.limits, cost=rlm.default_cost)
+    if unpriced:
+        message = f"a limit of cost needs prices, and that of {unpriced[0]} is not known: {how_to_give(unpriced[0])}"
+        raise UsageError(message)
+    return rlm.limits
 
 
-def _root(rlm: RLM, model: llm.Model, sub_model: llm.Model, context: Context) -> Root:
-    """The conversation with the root model, its system prompt and its tools."""
-    limits, shown = rlm.limits, rlm.settings.output_limit
-    system = prompts.render(
-        "system",
-        context=context.describe(),
-        execute=EXECUTE,
-        submit=SUBMIT,
-        shown=f"{shown:,}",
-        turns=_most(limits.turns),
-        calls=_most(limits.calls),
-        sub_model=sub_model.model_id,
-        same=", the same model as you, at the same price" if sub_model.model_id == model.model_id else "",
-    )
-    whole = f"{system}\n\n{rlm.system}" if rlm.system else system
-    root = Root(model, key=models.key_for(model, rlm.key), options=rlm.options, system=whole, stream=rlm.stream)
-    root.tools = tools_for(context, shown, _not_called, _not_called)
+def _root(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, start: Start) -> Root:
+    """The conversation with the root model, its system prompt and its tools. A run that is resumed keeps its system prompt."""
+    resumed, shown = start.resumed, rlm.settings.output_limit
+    whole = resumed.past.system if resumed is not None else None
+    if whole is None:
+        system = prompts.render(
+            "system",
+            context=start.context.describe(),
+            execute=EXECUTE,
+            submit=SUBMIT,
+            shown=f"{shown:,}",
+            limits=_described(limits),
+            sub_model=sub_model.model_id,
+            same=", the same model as you, at the same price" if sub_model.model_id == model.model_id else "",
+        )
+        whole = f"{system}\n\n{rlm.system}" if rlm.system else system
+    root = Root(model, key=models.key_for(model, rlm.key), system=whole, stream=rlm.stream)
+    root.tools = tools_for(start.context, shown, _not_called, _not_called)
     return root
 
 
-def _most(limit: int | None) -> str:
-    return "any number of" if limit is None else f"{limit:,}"
+def _described(limits: Limits) -> str:
+    """The limits as the root model is told them."""
+    all_of = {"turns": limits.turns, "sub-calls": limits.calls, "tokens": limits.tokens, "cost": limits.cost}
+    told = [amount(kind, limit) for kind, limit in all_of.items() if limit is not None]
+    return ", ".join(told) or "none"
 
 
 def _not_called(*_: object, **__: object) -> str:

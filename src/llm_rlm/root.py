@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import models
-from .errors import ModelError
+from .budget import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import llm
-
-    from .budget import Tokens
 
 _RAW = "_raw"
 """Where LLM's Responses models put tool arguments that are not JSON."""
@@ -44,10 +42,14 @@ class Reply:
     tokens: Tokens
     malformed: str | None = None
     """Why the reply could not be read, if it could not."""
+    messages: tuple[Mapping[str, Any], ...] = ()
+    """What the turn added to the conversation, as LLM writes messages."""
+    response: llm.Response | None = field(default=None, repr=False)
+    """LLM's own response, for its log."""
 
     def as_dict(self) -> dict[str, object]:
         """The reply as JSON can hold it."""
-        calls = [{"name": call.name, "arguments": call.arguments} for call in self.calls]
+        calls = [{"name": call.name, "arguments": call.arguments, "id": call.id} for call in self.calls]
         return {"text": self.text, "calls": calls, "malformed": self.malformed}
 
     @property
@@ -59,56 +61,91 @@ class Reply:
 class Root:
     """A root model and all that has been said to it and by it in one run."""
 
-    def __init__(self, model: llm.Model, *, key: str | None, options: Mapping[str, object], system: str, stream: bool) -> None:
+    def __init__(self, model: llm.Model, *, key: str | None, system: str, stream: bool) -> None:
         """Begin a conversation. Nothing is sent yet. Tools are set before the first turn."""
         self.model = model
         self.tools: list[llm.Tool] = []
-        self._key = key
-        self._options = dict(options)
-        self._system = system
+        self.key = key
+        self.system = system
         self._stream = stream and model.can_stream
         self._conversation = model.conversation()
         self._history: list[llm.Message] = []
+        self._counted = 0
+        """Tokens of the history, as the provider counts them."""
+        self._uncounted: list[str] = []
+        """Texts of the history that are not in `_counted`."""
         self._unsent: list[llm.ToolResult] = []
         self._unsaid: list[str] = []
 
-    def ask(self, text: str | None, results: Sequence[tuple[ToolCall, str]] = ()) -> Reply:
+    def recall(self, run_id: str, question: str, messages: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Name the conversation as LLM's log knows it, and go on from what was said before."""
+        import llm  # noqa: PLC0415 - slow to import
+
+        self._conversation.id, self._conversation.name = run_id, question[:_LONGEST_NAME]
+        self._history = [llm.Message.from_dict(message) for message in messages]  # type: ignore[arg-type]
+        self._uncounted = [json.dumps(message) for message in messages]
+
+    def input_tokens(self, text: str | None, results: Sequence[tuple[ToolCall, str]] = ()) -> int:
+        """At most how many input tokens a turn with this has."""
+        unsent = [result.output for result in self._unsent] + [output for _, output in results]
+        tools = "" if self._counted else f"{self.system}{[(tool.description, tool.input_schema) for tool in self.tools]}"
+        return self._counted + models.input_bound(*self._uncounted, *self._unsaid, text, *unsent, tools)
+
+    def ask(self, text: str | None, results: Sequence[tuple[ToolCall, str]], options: Mapping[str, object]) -> Reply:
         """Take one turn: say `text`, or give the results of the tools it called, or both.
 
-        Raises ModelError when the model or its provider fails. A reply that cannot be read is a Reply that says so; what was
-        said in the turn is then said again in the next.
+        Raises what the model or its provider raises; the same turn can then be asked for again. A reply that cannot be read
+        is a Reply that says so; what was said in the turn is then said again in the next.
         """
         import llm  # noqa: PLC0415 - slow to import
 
-        self._unsent += [llm.ToolResult(name=call.name, output=output, tool_call_id=call.id) for call, output in results]
-        self._unsaid += [text] if text else []
-        response = self._conversation.prompt("\n\n".join(self._unsaid) or None, **self._arguments())
+        unsent = [llm.ToolResult(name=call.name, output=output, tool_call_id=call.id) for call, output in results]
+        unsent, unsaid = self._unsent + unsent, self._unsaid + ([text] if text else [])
+        response = self._conversation.prompt("\n\n".join(unsaid) or None, **self._arguments(unsent, options))
         try:
-            said = response.text()
-        except Exception as problem:
-            if _is_malformed_call(problem, response):
-                return Reply("", (), models.tokens_of_unfinished(response), malformed=str(problem))
-            message = f"{self.model.model_id} did not answer: {models.describe(problem, self._key)}"
-            raise ModelError(message) from problem
-        self._history = [*response.prompt.messages, *response.messages()]
+            said = models.read(response)
+        except json.JSONDecodeError as problem:
+            if not _is_malformed_call(problem, response):
+                raise
+            self._unsent, self._unsaid = unsent, unsaid
+            return Reply("", (), models.tokens_of_unfinished(response), malformed=str(problem))
+        before, self._history = len(self._history), [*response.prompt.messages, *response.messages()]
         self._unsent, self._unsaid = [], []
         calls = tuple(ToolCall(call.name, call.arguments, call.tool_call_id) for call in response.tool_calls())
-        return Reply(said, calls, models.tokens_of(response))
+        tokens, new = models.tokens_of(response), [message.to_dict() for message in self._history[before:]]
+        self._count(tokens, new)
+        return Reply(said, calls, tokens, messages=tuple(new), response=response)
 
-    def _arguments(self) -> dict[str, Any]:
+    def _count(self, tokens: Tokens, new: Sequence[Mapping[str, Any]]) -> None:
+        """Take the provider's count of all that was said, where it gives one."""
+        if tokens.input:
+            self._counted, self._uncounted = tokens.input + tokens.output, []
+        else:
+            self._uncounted += [json.dumps(message) for message in new]
+
+    def _arguments(self, results: Sequence[llm.ToolResult], options: Mapping[str, object]) -> dict[str, Any]:
         import llm  # noqa: PLC0415 - slow to import
 
         arguments: dict[str, Any] = {
-            "messages": self._history or [llm.system(self._system)],
-            "system": self._system,
+            "messages": self._history or [llm.system(self.system)],
+            "system": self.system,
             "tools": self.tools,
-            "tool_results": self._unsent,
+            "tool_results": results,
             "stream": self._stream,
-            "options": self._options,
+            "options": dict(options),
         }
-        if self._key is not None:
-            arguments["key"] = self._key
+        if self.key is not None:
+            arguments["key"] = self.key
         return arguments
+
+
+_LONGEST_NAME = 100
+
+
+def reply_from(record: Mapping[str, Any]) -> Reply:
+    """The reply that `as_dict` recorded."""
+    calls = tuple(ToolCall(call["name"], call["arguments"], call.get("id")) for call in record["calls"])
+    return Reply(record["text"], calls, Tokens(), record.get("malformed"))
 
 
 def _is_malformed_call(problem: Exception, response: llm.Response) -> bool:

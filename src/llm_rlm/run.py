@@ -8,21 +8,23 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from .budget import Budget, Limits
-from .dispatch import CONCURRENCY, Dispatcher
+from .budget import Bound, Budget, Limits
+from .dispatch import CONCURRENCY, Dispatcher, Manner
 from .errors import SandboxError
 from .journal import Journal
+from .journal.owner import drop_after, take_over, this_process
 from .sandbox import Answer, CellResult, MissingVariableError, NotAnAnswerError, Offer, Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from .budget import Tokens
+    from .budget import Spent
     from .context import Context
+    from .continuation import Continuation
     from .dispatch import SubModels
 
 EXECUTE = "RLMToolbox_execute_python"
@@ -40,6 +42,10 @@ class Settings:
     """Characters of a cell's output that the root model is shown."""
     cell_limit: float = 120.0
     """Seconds of a cell's own running time."""
+    call_timeout: float = 600.0
+    """Seconds of silence after which a request to a model is given up, and tried again."""
+    cache_days: float | None = 30.0
+    """Days for which an answer of a sub-model serves later runs that ask the same; 0 for none, None for ever."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +59,29 @@ class Asked:
     limits: Limits = field(default_factory=Limits)
     keep: bool = True
     """Whether the run is kept in the journal on disk."""
+    system: str | None = None
+    """The root model's system prompt."""
+    more: Mapping[str, object] = field(default_factory=dict)
+    """Whatever else is needed to go on with the run, as JSON can hold it."""
 
 
 class Start:
     """A context and the sandbox that is loading it: what a run begins with, before its models are known."""
 
-    def __init__(self, context: Context, settings: Settings) -> None:
+    def __init__(self, context: Context, settings: Settings, resumed: Continuation | None = None) -> None:
         """Start the sandbox. Returns at once."""
+        from ulid import ULID  # noqa: PLC0415 - not needed for --help
+
         self.context = context
         self.settings = settings
+        self.resumed = resumed
+        self.id = str(ULID()).lower() if resumed is None else resumed.past.id
+        """The id of the run to be."""
         offer = Offer(str(context.path) if context.path is not None else None, context.kind)
+        past = resumed.cells if resumed is not None else ()
+        cell, output = settings.cell_limit, settings.output_limit
         try:
-            self.session = Session(offer, cell_limit=settings.cell_limit, output_limit=settings.output_limit)
+            self.session = Session(offer, cell_limit=cell, output_limit=output, seed=self.id, past=past)
         except OSError as problem:
             context.discard()
             message = f"the sandbox cannot be started: {problem}"
@@ -94,6 +111,9 @@ class Observer(Protocol):
     def turn_started(self, number: int) -> None:
         """The root model is about to be asked."""
 
+    def warned(self, text: str) -> None:
+        """Something is not as the user would expect, and the run goes on."""
+
 
 class Unobserved:
     """An Observer that looks away."""
@@ -113,74 +133,92 @@ class Unobserved:
     def turn_started(self, number: int) -> None:
         """Look away."""
 
+    def warned(self, text: str) -> None:
+        """Look away."""
+
 
 class Run:
     """One run. Its methods may be called from any thread; cells run one after another."""
 
     def __init__(self, start: Start, sub: SubModels, asked: Asked, observer: Observer | None = None) -> None:
         """Record the run. What was started is the run's from here on. Raises RLMError if the journal cannot be opened."""
-        from ulid import ULID  # noqa: PLC0415 - not needed for --help
-
-        self.id = str(ULID()).lower()
+        resumed = start.resumed
+        self.id = start.id
         self.context = start.context
         self.settings = start.settings
-        self.budget = Budget(asked.limits)
+        self.budget = Budget(asked.limits) if resumed is None else _budget(asked.limits, resumed)
         self.answer: Answer | None = None
         self.digest: str | None = None
         """SHA-256 of the context, once `end` has returned and if a cell has run."""
-        self._observer = observer or Unobserved()
-        self._turn: int | None = None
+        self.observer = observer or Unobserved()
+        self._turn: int | None = None if resumed is None else resumed.last_turn
         self._cell_running = threading.Lock()
-        self._cells = 0
+        self._cells = 0 if resumed is None else resumed.next_cell - 1
         self._stopped: str | None = None
         self._digest: threading.Thread | None = None
         self._ended = False
         try:
             self._journal = Journal(journal_path() if asked.keep else None)
-            self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, start.settings.concurrency)
-            self._record(asked, sub)
+            self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
+            if resumed is None:
+                self._record(asked, sub)
+            else:
+                take_over(self._journal, self.id, _settings(asked, self.settings))
+                drop_after(self._journal, self.id, resumed.last_turn, resumed.next_cell)
+                self._dispatcher.remember()
         except BaseException:
             start.discard()
             raise
         self._session = start.session
         self._session.serve(self._dispatcher)
-        self._observer.run_started(self.budget)
+        self.observer.run_started(self.budget)
 
-    def begin_turn(self, say: str | None, results: Sequence[str]) -> None:
-        """Count and record a turn before the root model is asked: what is said to it, and the results of its tools.
+    def begin_turn(self, say: str | None, results: Sequence[str], bound: Bound = Bound(), last_why: str | None = None) -> None:  # noqa: B008 - frozen
+        """Record a turn, counted by the budget, before the root model is asked.
 
-        Raises LimitReachedError instead of going over the limit of turns.
+        What is said to it, the results of its tools, the most that the turn can take, and why it is the last.
         """
-        self.budget.reserve_turn()
         number = self._turn = self.budget.usage.turns
-        self._observer.turn_started(number)
-        self._journal.begin_turn(self.id, number, json.dumps({"say": say, "results": list(results)}, ensure_ascii=False))
+        self.observer.turn_started(number)
+        sent = json.dumps({"say": say, "results": list(results)}, ensure_ascii=False)
+        self._journal.begin_turn(self.id, number, sent, last_why, bound)
 
-    def end_turn(self, reply: Mapping[str, object], tokens: Tokens) -> None:
-        """Record what the root model said."""
+    def retry_turn(self, *, maybe_paid: bool) -> None:
+        """Record that a turn is asked for once more."""
         assert self._turn is not None
-        self._journal.end_turn(self.id, self._turn, json.dumps(reply, ensure_ascii=False), tokens)
-        self.budget.settle(tokens)
+        self._journal.retry_turn(self.id, self._turn, maybe_paid=maybe_paid)
 
-    def execute(self, code: object) -> CellResult | str:
-        """Run a cell. A str is an error in the arguments, for the model."""
+    def fail_turn(self, *, maybe_paid: bool) -> None:
+        """Record that a turn brought no reply."""
+        assert self._turn is not None
+        self._journal.fail_turn(self.id, self._turn, maybe_paid=maybe_paid)
+
+    def end_turn(self, reply: Mapping[str, object], messages: Sequence[Mapping[str, object]], spent: Spent) -> None:
+        """Record what the root model said, and what that adds to the conversation."""
+        assert self._turn is not None
+        said, added = json.dumps(reply, ensure_ascii=False), json.dumps(messages, ensure_ascii=False)
+        self._journal.end_turn(self.id, self._turn, said, added, spent)
+
+    def execute(self, code: object, call: int | None = None) -> CellResult | str:
+        """Run a cell, for the tool call of that number in its turn. A str is an error in the arguments, for the model."""
         if not isinstance(code, str) or not code.strip():
             return f"Error: {EXECUTE} needs `code`, Python source as one string."
         with self._cell_running:
             if self._stopped is not None:
                 return f"Error: not run: {self._stopped}."
             self._cells += 1
-            number = self._dispatcher.cell = self._cells
-            self._journal.begin_cell(self.id, number, code, self._turn)
-            self._observer.cell_started(number, code)
-            result = self._session.run_cell(code, self._observer.cell_output)
-            self._journal.end_cell(self.id, number, result.output, result.outcome, result.running)
-            self._observer.cell_finished(result)
+            number = self._cells
+            self._journal.begin_cell(self.id, number, code, self._turn, call)
+            self.observer.cell_started(number, code)
+            result = self._session.run_cell(number, code, self.observer.cell_output)
+            if self._dispatcher.problem is not None:
+                raise self._dispatcher.problem
+            if result.submitted is not None:
+                self.answer = result.submitted
+            columns = {"outcome": result.outcome, "running": result.running}
+            self._journal.end_cell(self.id, number, result.output, show(result), **columns)
+            self.observer.cell_finished(result)
             self._start_digest()
-        if result.submitted is not None:
-            self.answer = result.submitted
-        if self._dispatcher.problem is not None:
-            raise self._dispatcher.problem
         return result
 
     def submit(self, answer: object = None, variable_name: object = None) -> str | None:
@@ -211,6 +249,10 @@ class Run:
         self._dispatcher.stop(why)
         self._session.interrupt(why)
 
+    def cancel(self) -> None:
+        """Break off the sub-calls that are under way, where their models' clients allow it."""
+        self._dispatcher.cancel()
+
     def end(self, finish: str | None, error: str | None = None) -> None:
         """End the session, and record how the run ended. Safe to call more than once."""
         if self._ended:
@@ -220,6 +262,7 @@ class Run:
             self._dispatcher.stop("the run has ended")
             self._session.close()
             self._await_digest()
+            self.budget.release(self.id)
             self._record_end(finish, error)
         finally:
             # Calls under way may be paid: they are recorded before the journal closes.
@@ -227,14 +270,20 @@ class Run:
             self.context.discard()
 
     def _record(self, asked: Asked, sub: SubModels) -> None:
-        settings = json.dumps({**asdict(self.settings), "limits": asdict(asked.limits)})
         self._journal.begin_run(
-            self.id, question=asked.question, model=asked.model, sub_model=sub.default.model_id, settings=settings
+            self.id,
+            system=asked.system,
+            question=asked.question,
+            model=asked.model,
+            sub_model=sub.default.model_id,
+            settings=_settings(asked, self.settings),
+            process=this_process(),
         )
         context = self.context
         if context.path is not None:
             path = None if context.temporary else str(context.path)
-            self._journal.add_document(self.id, name=context.name, kind=context.kind, bytes=context.size, path=path)
+            columns = {"kind": context.kind, "bytes": context.size, "path": path, "modified": context.modified}
+            self._journal.add_document(self.id, name=context.name, **columns)
 
     def _record_end(self, finish: str | None, error: str | None) -> None:
         answer, reached = self.answer, self.budget.reached
@@ -244,6 +293,8 @@ class Run:
             answer_is_json=answer.is_json if answer is not None else None,
             finish=finish,
             limit_kind=reached.kind if reached is not None else None,
+            limit_value=reached.limit if reached is not None else None,
+            limit_used=reached.used if reached is not None else None,
             error=error,
         )
 
@@ -256,12 +307,27 @@ class Run:
     def _await_digest(self) -> None:
         if self._digest is not None:
             self._digest.join()
-        if self.digest is not None:
-            self._journal.add_digest(self.id, self.context.name, self.digest)
 
     def _take_digest(self) -> None:
         with suppress(OSError):  # the file may be gone by now; then there is no hash of it
             self.digest = self.context.digest()
+        if self.digest is not None:
+            self._journal.add_digest(self.id, self.context.name, self.digest)
+
+
+def _budget(limits: Limits, resumed: Continuation) -> Budget:
+    """A budget of which a part is used."""
+    past = resumed.past
+    return Budget(limits, replace(past.usage), possible=past.possible)
+
+
+def _settings(asked: Asked, settings: Settings) -> str:
+    """What is needed to go on with the run, as JSON text."""
+    return json.dumps({**asdict(settings), "limits": asdict(asked.limits), **asked.more})
+
+
+def _manner(settings: Settings) -> Manner:
+    return Manner(settings.concurrency, settings.call_timeout, settings.cache_days)
 
 
 def show(result: CellResult) -> str:

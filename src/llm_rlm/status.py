@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Self
 
+from .errors import amount
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from rich.status import Status as Spinner
     from rich.text import Text
 
-    from .budget import Budget
+    from .budget import Budget, Usage
     from .result import Result
     from .sandbox import CellResult
 
@@ -81,9 +83,15 @@ class Status:
         if self._quiet:
             return
         usage = result.usage
-        calls = f"{usage.calls} sub-call{'s' if usage.calls != 1 else ''}" + (
-            f" ({usage.failed} failed)" if usage.failed else ""
-        )
+        total = usage.calls + usage.cached
+        details = {
+            "from the cache": usage.cached,
+            "failed": usage.failed,
+            "retried": usage.retried,
+            "unsettled": usage.unsettled,
+        }
+        told = ", ".join(f"{count:,} {what}" for what, count in details.items() if count)
+        calls = f"{total:,} sub-call{'s' if total != 1 else ''}" + (f" ({told})" if told else "")
         end = {
             "prose": "; taken from prose, not submitted",
             "limit": f"; limit reached: {_limit(result)}",
@@ -91,9 +99,13 @@ class Status:
         }.get(result.finish, "")
         turns = "1 turn" if usage.turns == 1 else f"{usage.turns} turns"
         self._print(
-            f"{turns}, {calls}, {usage.input:,} + {usage.output:,} tokens, cost unknown, "
+            f"{turns}, {calls}, {usage.input:,} + {usage.output:,} tokens, {_cost(usage)}, "
             f"{result.seconds:.1f} s, run {result.run_id}{end}"
         )
+
+    def warned(self, text: str) -> None:
+        """Show it on a line of its own."""
+        self._print(f"Warning: {clean(text)}")
 
     def _say(self, text: str) -> None:
         if self._spinner is not None:
@@ -112,7 +124,9 @@ class Status:
             return self._doing
         usage = self._budget.usage
         calls = f"{usage.calls} sub-calls, {self._budget.in_flight} in flight" if usage.calls else "no sub-calls yet"
-        return f"{self._doing} · {calls} · {usage.input:,} + {usage.output:,} tokens · {self._budget.seconds():.0f} s"
+        limit = self._budget.limits.cost
+        cost = _cost(usage) + (f" of {amount('cost', limit)}" if limit is not None else "")
+        return f"{self._doing} · {calls} · {usage.input:,} + {usage.output:,} tokens · {cost} · {self._budget.seconds():.0f} s"
 
 
 class _Line:
@@ -135,4 +149,12 @@ def clean(text: str) -> str:
 
 
 def _limit(result: Result) -> str:
-    return f"{result.limit['limit']:,} {result.limit['kind']}" if result.limit is not None else "unknown"
+    return amount(str(result.limit["kind"]), result.limit["limit"]) if result.limit is not None else "unknown"
+
+
+def _cost(usage: Usage) -> str:
+    """What is known of the cost, and what may come on top of it."""
+    if usage.unpriced:
+        return f"cost unknown (but for {amount('cost', usage.cost)})" if usage.cost else "cost unknown"
+    possible = f" (up to {amount('cost', usage.possible_cost)} more)" if usage.possible_cost else ""
+    return f"{amount('cost', usage.cost)}{possible}"

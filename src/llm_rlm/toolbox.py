@@ -16,9 +16,12 @@ import llm
 
 from . import context as contexts
 from . import models
-from .budget import Limits
+from .budget import Limits, Usage
+from .config import load
 from .dispatch import CONCURRENCY, SubModels
 from .errors import UnknownModelError, UsageError
+from .llmlog import is_kept
+from .prices import Prices, how_to_give
 from .run import Asked, Run, Settings, Start, show
 from .tools import tools_for
 
@@ -64,18 +67,22 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         *,
         context_file: str | None = None,
         max_calls: int | None = 1000,
+        max_cost: float | None = None,
+        max_tokens: int | None = None,
         concurrency: int = CONCURRENCY,
+        cache: bool = True,
     ) -> None:
         """Check the arguments. The session starts when a tool is first used, or offered to a model.
 
         `context` is a str, or anything JSON can hold; `context_file` the path of a text file instead. `sub_model` is the model
-        that cells call: a name, an llm model, or None for the command's model or LLM's default. `max_calls` limits the calls;
-        None is no limit. Raises UsageError for an argument that cannot be used.
+        that cells call: a name, an llm model, or None for the command's model or LLM's default. `max_calls`, `max_cost`
+        (USD) and `max_tokens` limit the sub-calls, not the root model's turns, which are LLM's own; None is no limit. `cache`
+        lets answers of earlier runs serve. Raises UsageError for an argument that cannot be used.
         """
         self._command = _command()
         with _as_usage_errors(self._command):
-            self._settings = _settings(max_output_chars, execution_timeout_ms, concurrency)
-            self._limits = _limits(max_calls)
+            self._settings = _settings(max_output_chars, execution_timeout_ms, concurrency, cache=cache)
+            self._limits = _limits(max_calls, max_cost, max_tokens)
             self._sub_model = models.find(sub_model) if sub_model is not None else None
             self._kept = _Kept(_context(context, context_file))
         self._config = _loggable(  # type: ignore[misc]
@@ -84,7 +91,10 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
             execution_timeout_ms=execution_timeout_ms,
             context_file=context_file,
             max_calls=max_calls,
+            max_cost=max_cost,
+            max_tokens=max_tokens,
             concurrency=concurrency,
+            cache=cache,
         )
         self._starting = threading.Lock()
         self._rounds = 0
@@ -129,10 +139,11 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         return given.value if given is not None else None
 
     @property
-    def usage(self) -> dict[str, int]:
-        """What the sub-calls have used so far: `calls`, `failed`, `cached`, `input`, `output`, `cached_input`."""
-        used = vars(self._kept.run.budget.usage) if self._kept.run is not None else {}
-        return {name: used.get(name, 0) for name in ("calls", "failed", "cached", "input", "output", "cached_input")}
+    def usage(self) -> dict[str, Any]:
+        """What the sub-calls have used so far: counts, tokens, and `cost` in USD, None where a price is not known."""
+        used = self._kept.run.budget.usage if self._kept.run is not None else Usage()
+        names = ("calls", "failed", "cached", "retried", "unsettled", "input", "output", "cached_input")
+        return {name: getattr(used, name) for name in names} | {"cost": None if used.unpriced else used.cost}
 
     @property
     def run_id(self) -> str | None:
@@ -201,10 +212,17 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         name = params.get("model_id") or (self._command.meta.get("llm_rlm.model") if self._command is not None else None)
         root = models.find(name)
         sub_model = self._sub_model or root
-        models.keep_clients(sub_model)
-        sub = SubModels(sub_model, key=params.get("key"), key_for=root.needs_key)
+        prices = Prices(load().prices)
+        if self._limits.cost is not None and prices.of(sub_model) is None:
+            message = (
+                f"max_cost needs a price, and that of {sub_model.model_id} is not known: {how_to_give(sub_model.model_id)}"
+            )
+            raise UsageError(message)
+        prices.warm()
+        models.keep_clients(sub_model, timeout=self._settings.call_timeout)
+        sub = SubModels(sub_model, key=params.get("key"), key_for=root.needs_key, prices=prices)
         model = root.model_id if self._command is not None else None
-        asked = Asked(model=model, limits=self._limits, keep=not params.get("no_log"))
+        asked = Asked(model=model, limits=self._limits, keep=is_kept(params))
         return Run(Start(self._kept.context, self._settings), sub, asked)
 
 
@@ -266,17 +284,20 @@ def _loggable(**arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - constructor
     return kept
 
 
-def _settings(output_chars: int, timeout_ms: int, concurrency: int) -> Settings:
+def _settings(output_chars: int, timeout_ms: int, concurrency: int, *, cache: bool) -> Settings:
     _check_number("max_output_chars", output_chars, least=100)
     _check_number("execution_timeout_ms", timeout_ms, least=1)
     _check_number("concurrency", concurrency, least=1)
-    return Settings(concurrency=concurrency, output_limit=output_chars, cell_limit=timeout_ms / 1000)
+    days = load().cache_days if cache else 0
+    return Settings(concurrency, output_chars, timeout_ms / 1000, cache_days=days)
 
 
-def _limits(max_calls: int | None) -> Limits:
+def _limits(max_calls: int | None, max_cost: float | None, max_tokens: int | None) -> Limits:
     if max_calls is not None:
         _check_number("max_calls", max_calls, least=0)
-    return Limits(calls=max_calls, turns=None)
+    if max_tokens is not None:
+        _check_number("max_tokens", max_tokens, least=1)
+    return Limits(calls=max_calls, turns=None, cost=max_cost, tokens=max_tokens)
 
 
 def _context(context: object, context_file: object) -> Context:

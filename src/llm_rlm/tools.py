@@ -51,8 +51,11 @@ def tools_for(
     ]
 
 
-def perform(run: Run, name: str, arguments: object) -> CellResult | str:
-    """Call a tool with the arguments that a model sent. What is wrong with them is a text that says what to do."""
+def perform(run: Run, name: str, arguments: object, number: int | None = None) -> CellResult | str:
+    """Call a tool with the arguments that a model sent. What is wrong with them is a text that says what to do.
+
+    `number` tells which of the calls of its turn it is, from 0.
+    """
     if name not in _HOW:
         return f"Error: there is no tool {name!r}. The tools are {EXECUTE} and {SUBMIT}."
     if not isinstance(arguments, dict):
@@ -60,5 +63,5 @@ def perform(run: Run, name: str, arguments: object) -> CellResult | str:
     if unknown := [argument for argument in arguments if argument not in _ARGUMENTS[name]]:
         return f"Error: {name} has no argument {unknown[0]!r}. {_HOW[name]}"
     if name == EXECUTE:
-        return run.execute(arguments.get("code"))
+        return run.execute(arguments.get("code"), number)
     return run.submit(**arguments) or "Submitted."

@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_rlm.sandbox import Offer, Session
+from llm_rlm.sandbox import Offer
 
-from .fakes import Answering
+from .fakes import Answering, Notebook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    type Make = Callable[..., Session]
+    type Make = Callable[..., Notebook]
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ def calls() -> Answering:
 @pytest.fixture
 def make(calls: Answering) -> Iterator[Make]:
     """Start sessions that end with the test."""
-    made: list[Session] = []
+    made: list[Notebook] = []
 
-    def start(offer: Offer | None = None, **settings: float) -> Session:
-        made.append(Session(offer or Offer(), calls, **{"cell_limit": 20.0, **settings}))  # type: ignore[arg-type]
+    def start(offer: Offer | None = None, **settings: object) -> Notebook:
+        made.append(Notebook(offer or Offer(), calls, **{"cell_limit": 20.0, **settings}))  # type: ignore[arg-type]
         return made[-1]
 
     yield start
@@ -35,23 +35,23 @@ def make(calls: Answering) -> Iterator[Make]:
 
 
 @pytest.fixture
-def session(make: Make) -> Session:
+def session(make: Make) -> Notebook:
     """A session of one test, which may do with it what it likes. A cell may run for half a second."""
     return make(cell_limit=0.5)
 
 
 @pytest.fixture(scope="session")
-def shared() -> Iterator[Session]:
+def shared() -> Iterator[Notebook]:
     """A session that tests share: they leave it running, and use names of their own."""
-    started = Session(Offer(), Answering(), cell_limit=20.0)
+    started = Notebook(Offer(), Answering(), cell_limit=20.0)
     yield started
     started.close()
 
 
 @pytest.fixture
-def shown(shared: Session) -> Callable[[str], str]:
+def shown(shared: Notebook) -> Callable[[str], str]:
     """What the shared session shows for a cell."""
-    return lambda code: shared.run_cell(code).output
+    return lambda code: shared.run(code).output
 
 
 @pytest.fixture

@@ -6,11 +6,24 @@ import threading
 from typing import TYPE_CHECKING
 
 from llm_rlm.calls import CallReply, CallRequest
+from llm_rlm.sandbox import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from llm_rlm.sandbox import CellResult
+
 type Deliver = Callable[[CallReply], None]
+
+
+class Notebook(Session):
+    """A session that numbers its cells by itself."""
+
+    last = 0
+
+    def run(self, code: str, on_output: Callable[[str], None] | None = None) -> CellResult:
+        self.last += 1
+        return self.run_cell(self.last, code, on_output)
 
 
 class Answering:
@@ -18,7 +31,7 @@ class Answering:
 
     def __init__(self) -> None:
         self.asked: list[CallRequest] = []
-        self.rewinds = 0
+        self.began: list[int] = []
         self.held: list[tuple[CallRequest, Deliver]] = []
         self.forgetful = False
         self._known: dict[str, CallReply] = {}
@@ -31,8 +44,12 @@ class Answering:
         now = [request for request in requests if "hang" not in request.prompt]
         threading.Thread(target=self._deliver, args=(now, deliver)).start()
 
-    def rewind(self) -> None:
-        self.rewinds += 1
+    def begin_cell(self, number: int) -> None:
+        self.began.append(number)
+
+    def know(self, prompt: str) -> None:
+        """Have answered a prompt in an earlier life."""
+        self._known[prompt] = CallReply(0)
 
     def left(self) -> dict[str, float | None]:
         return {"calls": 7.0, "seconds": None}

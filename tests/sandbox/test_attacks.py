@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from llm_rlm.sandbox import Offer, Session
+from llm_rlm.sandbox import Offer
 
-from .fakes import Answering
+from .fakes import Answering, Notebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,47 +103,47 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Su
 
 
 @pytest.fixture
-def target() -> Iterator[Session]:
-    session = Session(Offer(), Answering(), cell_limit=_LIMIT)
+def target() -> Iterator[Notebook]:
+    session = Notebook(Offer(), Answering(), cell_limit=_LIMIT)
     yield session
     session.close()
 
 
-def contained(session: Session, code: str, surroundings: Surroundings) -> None:
+def contained(session: Notebook, code: str, surroundings: Surroundings) -> None:
     """Run a hostile cell and check that it came to nothing."""
-    assert session.run_cell("kept = list(range(300))\npaid = await llm_query('keep')").outcome == "ok"
+    assert session.run("kept = list(range(300))\npaid = await llm_query('keep')").outcome == "ok"
     memory = psutil.Process().memory_info().rss
     started = time.monotonic()
-    result = session.run_cell(surroundings.fill(code))
+    result = session.run(surroundings.fill(code))
     assert time.monotonic() - started < _LIMIT + _GRACE + _REPLAY
     assert psutil.Process().memory_info().rss - memory < _MEMORY
     told = result.output + "".join(result.notes)
     assert len(told) < 10_000
     for secret in (_SECRET, "site-packages", "wasm", "__rlm", "<rlm", "FORGED"):
         assert secret not in told
-    after = session.run_cell("print(len(kept), paid, 1 + 1)")
+    after = session.run("print(len(kept), paid, 1 + 1)")
     assert after.output == "300 re: keep 2\n"
     surroundings.check()
 
 
 @pytest.mark.parametrize("name", _OWN)
-def test_a_hostile_cell_is_contained(target: Session, surroundings: Surroundings, name: str) -> None:
+def test_a_hostile_cell_is_contained(target: Notebook, surroundings: Surroundings, name: str) -> None:
     contained(target, _OWN[name], surroundings)
 
 
 @pytest.mark.skipif(not _CASES, reason="the shared list of attacks is not beside this checkout")
 @pytest.mark.parametrize("case", _CASES, ids=lambda case: f"{case['family']}-{case['name']}")
-def test_a_case_of_the_shared_list_is_contained(target: Session, surroundings: Surroundings, case: dict[str, str]) -> None:
+def test_a_case_of_the_shared_list_is_contained(target: Notebook, surroundings: Surroundings, case: dict[str, str]) -> None:
     if case["name"] in _BOUNDED_BY_BUDGET:
         pytest.skip("it calls models for ever, which its budget ends")
     contained(target, case["code"], surroundings)
 
 
-def test_a_flood_of_frames_between_cells_costs_the_session_and_not_the_host(target: Session) -> None:
+def test_a_flood_of_frames_between_cells_costs_the_session_and_not_the_host(target: Notebook) -> None:
     flood = "import asyncio, _eryx\nasync def flood():\n    while True:\n        await asyncio.sleep(0)\n"
     flood += '        _eryx._eryx_report_output(0, b\'{"t": "out", "text": "\' + b\'a\' * 1_000_000 + b\'"}\')\n'
-    target.run_cell(flood + "flooding = asyncio.create_task(flood())")
+    target.run(flood + "flooding = asyncio.create_task(flood())")
     memory = psutil.Process().memory_info().rss
     time.sleep(0.5)
-    assert target.run_cell("1 + 1").output == "2\n"
+    assert target.run("1 + 1").output == "2\n"
     assert psutil.Process().memory_info().rss - memory < 100 << 20

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llm_rlm.sandbox import Session
+    from .fakes import Notebook
 
     type Shown = Callable[[str], str]
 
@@ -81,27 +81,27 @@ def test_asyncio_run_in_a_plain_function_says_what_to_write(shown: Shown) -> Non
     assert "Make the function `async def` and `await` it" in output
 
 
-def test_system_exit_ends_the_cell_and_not_the_session(shared: Session) -> None:
-    result = shared.run_cell("import sys\nat_exit = 8\nsys.exit(3)")
+def test_system_exit_ends_the_cell_and_not_the_session(shared: Notebook) -> None:
+    result = shared.run("import sys\nat_exit = 8\nsys.exit(3)")
     assert result.outcome == "exit"
     assert result.output == "SystemExit: 3 (the session and its variables go on)\n"
-    assert shared.run_cell("at_exit").output == "8\n"
+    assert shared.run("at_exit").output == "8\n"
 
 
 @pytest.mark.parametrize("code", ["raise SystemExit(10 ** 5000)", "raise SystemExit(Broken())", "raise BrokenError"])
-def test_an_exception_that_cannot_be_shown_is_named(shared: Session, code: str) -> None:
+def test_an_exception_that_cannot_be_shown_is_named(shared: Notebook, code: str) -> None:
     broken = (
         "class Broken:\n    def __str__(self): 1 / 0\nclass BrokenError(Exception):\n    def __str__(self): raise SystemExit\n"
     )
-    result = shared.run_cell(broken + code)
+    result = shared.run(broken + code)
     assert result.outcome in {"exit", "error"}
     assert "it cannot be shown" in result.output or "<exception str() failed>" in result.output
 
 
-def test_exit_in_a_task_is_the_exit_of_who_awaits_it(shared: Session) -> None:
-    result = shared.run_cell("import asyncio, sys\nasync def leave(): sys.exit(4)\nawait asyncio.create_task(leave())")
+def test_exit_in_a_task_is_the_exit_of_who_awaits_it(shared: Notebook) -> None:
+    result = shared.run("import asyncio, sys\nasync def leave(): sys.exit(4)\nawait asyncio.create_task(leave())")
     assert result.outcome == "exit"
-    assert shared.run_cell("'alive'").output == "'alive'\n"
+    assert shared.run("'alive'").output == "'alive'\n"
 
 
 def test_an_exception_nobody_retrieves_is_shown(shown: Shown) -> None:
@@ -161,34 +161,39 @@ def test_lone_surrogates_are_shown_as_escapes(shown: Shown) -> None:
     assert shown("print('a\\ud800b')") == "a\\ud800b\n"
 
 
-def test_a_random_sample_is_the_same_in_every_session(make: Callable[..., Session]) -> None:
-    first, second = make(), make()
-    code = "import random\nrandom.random()"
-    assert first.run_cell(code).output == second.run_cell(code).output
+def test_a_random_sample_is_the_same_for_the_same_seed_and_another_for_another(make: Callable[..., Notebook]) -> None:
+    code = "import random\nrandom.sample(range(1_000_000), 3)"
+    first, second, other = (make(seed=seed).run(code).output for seed in ("a", "a", "b"))
+    assert first == second != other
 
 
-def test_variables_that_a_cell_made_are_reported(shared: Session) -> None:
-    result = shared.run_cell("reported = [1, 2, 3]\n_private = 1\ndef function(): pass")
+def test_what_must_not_be_guessed_is_not_seeded(make: Callable[..., Notebook]) -> None:
+    code = "import os, random, secrets, uuid\nos.urandom(8), secrets.token_hex(8), random.SystemRandom().random(), uuid.uuid4()"
+    assert make(seed="a").run(code).output != make(seed="a").run(code).output
+
+
+def test_variables_that_a_cell_made_are_reported(shared: Notebook) -> None:
+    result = shared.run("reported = [1, 2, 3]\n_private = 1\ndef function(): pass")
     assert [str(variable) for variable in result.variables] == ["reported list[3]"]
 
 
-def test_reporting_variables_runs_no_code_of_the_cell(shared: Session) -> None:
+def test_reporting_variables_runs_no_code_of_the_cell(shared: Notebook) -> None:
     code = "class Sly(list):\n    def __len__(self): 1 / 0\n    __class__ = property(lambda self: 1 / 0)\nsly = Sly()"
-    assert [str(variable) for variable in shared.run_cell(code).variables] == ["sly Sly[0]"]
+    assert [str(variable) for variable in shared.run(code).variables] == ["sly Sly[0]"]
 
 
 # Output
 
 
-def test_long_output_is_cut_in_the_middle_and_says_how_long_it_was(make: Callable[..., Session]) -> None:
-    result = make(output_limit=100).run_cell("print('a' * 1000 + 'z')")
+def test_long_output_is_cut_in_the_middle_and_says_how_long_it_was(make: Callable[..., Notebook]) -> None:
+    result = make(output_limit=100).run("print('a' * 1000 + 'z')")
     assert result.output == "a" * 50 + "\n... [902 of 1,002 characters not shown] ...\n" + "a" * 48 + "z\n"
     assert result.total == 1002
 
 
-def test_output_is_handed_on_while_the_cell_runs(shared: Session) -> None:
+def test_output_is_handed_on_while_the_cell_runs(shared: Notebook) -> None:
     heard: list[str] = []
-    shared.run_cell("print('first')\nawait llm_query('x')\nprint('second')", heard.append)
+    shared.run("print('first')\nawait llm_query('x')\nprint('second')", heard.append)
     assert heard == ["first\n", "second\n"]
 
 
@@ -216,9 +221,9 @@ def test_a_batch_keeps_order_and_its_failures_are_falsy_and_raise(shown: Shown) 
     assert "LLMError: call 1 of the batch failed: no luck with fail b" in shown("rs[1]['response']")
 
 
-def test_gather_runs_calls_side_by_side(session: Session) -> None:
+def test_gather_runs_calls_side_by_side(session: Notebook) -> None:
     code = "import asyncio\nrs = await asyncio.gather(*[llm_query(f'n{i}') for i in range(3)])\nrs"
-    assert session.run_cell(code).output == "['re: n0', 're: n1', 're: n2']\n"
+    assert session.run(code).output == "['re: n0', 're: n1', 're: n2']\n"
 
 
 def test_a_call_that_ends_a_cell_is_awaited(shown: Shown) -> None:
@@ -250,16 +255,16 @@ def test_budget_tells_what_is_left(shown: Shown) -> None:
     assert shown("budget()") == "{'calls': 7.0, 'seconds': None}\n"
 
 
-def test_submit_gives_an_answer_of_any_kind(shared: Session) -> None:
-    text = shared.run_cell("submit('done')").submitted
-    data = shared.run_cell("submit({'n': [1, 2]})").submitted
+def test_submit_gives_an_answer_of_any_kind(shared: Notebook) -> None:
+    text = shared.run("submit('done')").submitted
+    data = shared.run("submit({'n': [1, 2]})").submitted
     assert text is not None
     assert data is not None
     assert (text.text, text.is_json) == ("done", False)
     assert (data.text, data.is_json) == ('{"n": [1, 2]}', True)
 
 
-def test_submitting_what_is_no_answer_is_an_error_in_the_cell(shared: Session) -> None:
-    result = shared.run_cell("submit(object())")
+def test_submitting_what_is_no_answer_is_an_error_in_the_cell(shared: Notebook) -> None:
+    result = shared.run("submit(object())")
     assert result.submitted is None
     assert "object is not JSON" in result.output

@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
-from http.client import HTTPConnection
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPMessage
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +32,7 @@ from llm_rlm.testing import (
     call,
     echo,
     needle,
+    refuse,
     say,
 )
 
@@ -312,8 +315,7 @@ def test_an_error_status_raises_the_exception_of_the_client(
 
 
 def test_a_client_that_retries_gets_the_second_reply(serve: Serve) -> None:
-    refuse = Reply(status=503, headers={"Retry-After-Ms": "1"})
-    replies = iter([refuse, say("at last")])
+    replies = iter([refuse(503, 0.001), say("at last")])
     server = serve(lambda _: next(replies))
     kind: Any = Chat
     model = kind(model_id="m", model_name="m", api_base=server.url, key="k")
@@ -378,6 +380,192 @@ def test_an_empty_or_html_answer_is_an_error_unless_streamed(serve: Serve, api: 
         model.prompt("wrong_type", stream=False).text()
     assert model.prompt("empty").text() == ""
     assert model.prompt("wrong_type").text() == ""
+
+
+def post(server: ScriptedServer, api: str, prompt: str = "hi", *, stream: bool = False) -> tuple[int, HTTPMessage, bytes]:
+    """Ask over plain HTTP by one of the two APIs; return the status, the headers and the body."""
+    path = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}[api]
+    asked = [{"role": "user", "content": prompt}]
+    body = json.dumps({"model": "m", "stream": stream, "messages" if api == "chat" else "input": asked})
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    try:
+        connection.request("POST", path, body)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+    finally:
+        connection.close()
+
+
+def sse_data(body: bytes) -> list[bytes]:
+    """The data of the events of a stream."""
+    assert body.endswith(b"\n\n")
+    return [event.rpartition(b"data: ")[2] for event in body.removesuffix(b"\n\n").split(b"\n\n")]
+
+
+@both_apis
+def test_a_malformed_answer_is_an_ok_whose_json_breaks_off(serve: Serve, api: str) -> None:
+    server = serve(lambda request: Reply("hello", fault=None if request.prompt == "well" else "malformed"))
+    status, headers, body = post(server, api)
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert body.startswith(b'{"id":"')
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(body)
+    assert json.loads(post(server, api, "well")[2])["model"] == "m"
+
+
+@both_apis
+def test_a_malformed_stream_breaks_off_inside_the_json_of_an_event(serve: Serve, api: str) -> None:
+    status, headers, body = post(serve(lambda _: Reply("hello", fault="malformed")), api, stream=True)
+    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    *whole, last = sse_data(body)
+    assert len(whole) >= 2
+    assert all(json.loads(data) for data in whole)
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(last)
+
+
+@both_apis
+@both_modes
+def test_a_malformed_answer_is_a_json_error_to_the_client(serve: Serve, api: str, stream: bool) -> None:
+    server = serve(lambda _: Reply("hello", fault="malformed"))
+    with pytest.raises(json.JSONDecodeError):
+        build(SYNC[api], server).prompt("hi", stream=stream).text()
+
+
+@both_modes
+def test_tool_calls_and_raw_bodies_can_be_malformed_too(serve: Serve, stream: bool) -> None:
+    replies = [
+        Reply(tool_calls=(ToolCall("add", {"a": 1, "b": 2}),), fault="malformed"),
+        Reply(raw_body=b'{"a": "b"}', fault="malformed"),
+    ]
+    server = serve(lambda request: replies[int(request.prompt)])
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(post(server, "chat", "0", stream=stream)[2].rpartition(b"data: ")[2])
+    assert post(server, "chat", "1", stream=stream)[2] == b'{"a":'
+
+
+def test_a_connection_outlives_a_malformed_answer(serve: Serve) -> None:
+    server = serve(lambda request: Reply("fine", fault=None if request.prompt == "two" else "malformed"))
+    answer = exchange(server, chat_bytes("one") + chat_bytes("two"))
+    assert (answer.count(b"HTTP/1.1 200 OK"), answer.count(b'"usage"')) == (2, 1)
+
+
+@both_apis
+@both_modes
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_refusal_says_when_to_try_again(serve: Serve, api: str, stream: bool, status: int) -> None:
+    server = serve(lambda _: refuse(status, 1.5, "not now"))
+    got, headers, body = post(server, api, stream=stream)
+    assert (got, headers["retry-after"], headers["content-type"]) == (status, "1.5", "application/json")
+    assert json.loads(body)["error"]["message"] == "not now"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"), [(0, "0"), (7, "7"), (100.0, "100"), (1e7, "10000000"), (0.02, "0.02"), (0.00001, "0")]
+)
+def test_seconds_to_wait_are_written_as_a_plain_number(seconds: float, written: str) -> None:
+    assert refuse(429, seconds).headers == {"Retry-After": written}
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5)), None], ids=["utc", "elsewhere", "local"])
+def test_a_time_to_try_again_is_written_as_an_http_date(serve: Serve, zone: timezone | None) -> None:
+    when = datetime(2031, 3, 9, 23, 4, 5, 999_999, tzinfo=zone)
+    _, headers, _ = post(serve(lambda _: refuse(503, when)), "chat")
+    written = headers["retry-after"]
+    assert parsedate_to_datetime(written).timestamp() == int(when.timestamp())
+    assert written.endswith(" GMT")
+
+
+def test_an_http_date_has_the_form_that_http_asks_for() -> None:
+    when = datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)
+    assert refuse(429, when).headers == {"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}
+
+
+def test_a_refusal_need_not_say_when_to_try_again(serve: Serve) -> None:
+    status, headers, body = post(serve(lambda _: refuse()), "chat")
+    assert (status, headers["retry-after"]) == (429, None)
+    assert json.loads(body)["error"]["message"] == "scripted error 429"
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_a_refusal_cannot_ask_to_wait_for_no_time_at_all(seconds: float) -> None:
+    with pytest.raises(ValueError, match="cannot retry after"):
+        refuse(429, seconds)
+
+
+def test_a_refusal_has_an_error_status() -> None:
+    with pytest.raises(ValueError, match="200 is no error status"):
+        refuse(200)
+
+
+@both_apis
+@both_modes
+def test_requests_dropped_unread_never_reach_the_script(serve: Serve, api: str, stream: bool) -> None:
+    server = serve(echo, unread=lambda number: number in {0, 2})
+    for prompt, gets_through in [("a", False), ("b", True), ("c", False), ("d", True)]:
+        if gets_through:
+            assert f"echo: {prompt}" in build(SYNC[api], server).prompt(prompt, stream=stream).text()
+        else:
+            with pytest.raises(openai.APIConnectionError):
+                build(SYNC[api], server).prompt(prompt, stream=stream).text()
+    assert [request.prompt for request in server.requests] == ["b", "d"]
+    assert (server.count, server.dropped) == (2, 2)
+
+
+def test_a_request_is_dropped_unread_before_its_body_was_sent(serve: Serve) -> None:
+    server = serve(echo, unread=lambda _: True)
+    head, end, _ = chat_bytes("hi", "Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+    with connect(server) as link:
+        link.sendall(head + end)
+        assert link.recv(65536) == b""
+    assert (server.count, server.dropped) == (0, 1)
+
+
+def test_a_request_is_dropped_unread_while_a_large_body_is_on_its_way(serve: Serve) -> None:
+    server = serve(echo, unread=lambda _: True)
+    with connect(server) as link, pytest.raises((ConnectionResetError, BrokenPipeError)):
+        link.sendall(chat_bytes("x" * 50_000_000))
+    assert (server.count, server.dropped) == (0, 1)
+
+
+def test_a_kept_connection_can_be_dropped_at_a_later_request(serve: Serve) -> None:
+    server = serve(echo, unread=lambda number: number == 1)
+    with connect(server) as link:
+        link.sendall(chat_bytes("one"))
+        assert b"echo: one" in link.recv(65536)
+        link.sendall(chat_bytes("two"))
+        with suppress(ConnectionResetError):
+            assert link.recv(65536) == b""
+    assert [request.prompt for request in server.requests] == ["one"]
+    assert server.dropped == 1
+
+
+def test_only_requests_to_the_two_apis_are_numbered_and_dropped(serve: Serve) -> None:
+    numbers: list[int] = []
+
+    def note(number: int) -> bool:
+        numbers.append(number)
+        return False
+
+    server = serve(echo, unread=note)
+    assert ask_over_http(server, "GET", "/v1/models")[0] == 200
+    assert ask_over_http(server, "POST", "/v1/embeddings", b"{}")[0] == 404
+    for api in ("chat", "responses", "chat"):
+        post(server, api)
+    assert numbers == [0, 1, 2]
+    assert server.dropped == 0
+
+
+def test_what_unread_raises_is_raised_on_leaving() -> None:
+    def broken(_: int) -> bool:
+        raise LookupError("a mistake in unread")  # noqa: EM101, TRY003
+
+    with (
+        pytest.raises(LookupError, match="a mistake in unread"),
+        ScriptedServer(echo, unread=broken) as server,
+        suppress(OSError),
+    ):
+        exchange(server, chat_bytes("hi"))
 
 
 def test_an_unknown_fault_is_refused() -> None:
@@ -669,3 +857,22 @@ def test_the_command_refuses_a_script_it_cannot_load(
     code, complaint = finish(launch("--script", "no/such/file.py:f"))
     assert code == 2
     assert "is not echo, needle or path/to/file.py:function" in complaint
+
+
+def test_the_command_makes_the_faults_of_its_seed(launch: Callable[..., subprocess.Popen[str]]) -> None:
+    process = launch("--fault-share", "1", "--seed", "7")
+    url = urlsplit(first_line(process))
+    statuses: list[bytes] = []
+    for _ in range(4):
+        with socket.create_connection((url.hostname or "", url.port or 0), timeout=10) as link:
+            link.sendall(chat_bytes("hi", "Connection: close\r\n"))
+            statuses.append(b"".join(iter(lambda: link.recv(65536), b""))[9:12])
+    # With seed 0 they would be 502, 500, 200 and 200.
+    assert statuses == [b"500", b"429", b"500", b"200"]
+    assert finish(process) == (0, "")
+
+
+def test_the_command_refuses_a_share_above_one(launch: Callable[..., subprocess.Popen[str]]) -> None:
+    code, complaint = finish(launch("--fault-share", "1.5"))
+    assert code == 2
+    assert "a share is from 0 to 1, not 1.5" in complaint

@@ -59,6 +59,8 @@ class Context:
     """The file with the content; None where there is no context."""
     temporary: bool = False
     """Whether the file was made for this run."""
+    modified: int | None = None
+    """When the user's file was last changed, in nanoseconds since 1970."""
 
     def describe(self) -> str:
         """What the root model is told of it: type and size, never content."""
@@ -92,6 +94,21 @@ class Context:
             self.path.unlink(missing_ok=True)
 
 
+type AnyContext = str | list[Any] | dict[str, Any] | Path | Readable | None
+"""What a context can be made of."""
+
+
+def from_any(context: AnyContext | Context) -> Context:
+    """Text, a JSON value, a Path to a text file, an open binary stream, or what is a context already. Raises UsageError."""
+    if isinstance(context, Context):
+        return context
+    if isinstance(context, Path):
+        return from_file(context)
+    if isinstance(context, Readable):
+        return from_stream(context)
+    return from_value(context)
+
+
 def no_context() -> Context:
     """The context of a question that has none."""
     return Context("context", "json", "NoneType", 0)
@@ -116,7 +133,7 @@ def from_file(path: str | Path) -> Context:
                 return from_stream(file)
             _refuse_binary(file.read(_SNIFFED), str(path))
     _refuse_empty(status.st_size, str(path))
-    context = Context(path.name, "text", "str", status.st_size, path=path.resolve())
+    context = Context(path.name, "text", "str", status.st_size, path=path.resolve(), modified=status.st_mtime_ns)
     _refuse_too_large(context)
     return context
 

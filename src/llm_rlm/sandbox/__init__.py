@@ -1,7 +1,7 @@
 """An isolated Python session: cells in, results out. Knows nothing of models: it receives a handler for calls."""
 
-from .session import MissingVariableError, NotAnAnswerError, Session
-from .types import Answer, CallHandler, CellResult, Offer, Variable
+from .session import Session
+from .types import Answer, CallHandler, CellResult, MissingVariableError, NotAnAnswerError, Offer, Past, Variable
 
 __all__ = [
     "Answer",
@@ -10,6 +10,7 @@ __all__ = [
     "MissingVariableError",
     "NotAnAnswerError",
     "Offer",
+    "Past",
     "Session",
     "Variable",
 ]

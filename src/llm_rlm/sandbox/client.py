@@ -44,8 +44,11 @@ class Listener(Protocol):
 class Worker:
     """One worker process."""
 
-    def __init__(self, offer: Offer, listener: Listener) -> None:
-        """Start the process and send it its setup. Returns at once: the guest loads while the caller goes on."""
+    def __init__(self, offer: Offer, seed: str, listener: Listener) -> None:
+        """Start the process and send it its setup. Returns at once: the guest loads while the caller goes on.
+
+        `random` of the guest draws the same for the same `seed`.
+        """
         self._listener = listener
         self._directory = tempfile.TemporaryDirectory(prefix="llm-rlm-worker-", ignore_cleanup_errors=True)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has ended
@@ -64,7 +67,7 @@ class Worker:
         self._ended_by_worker = ""
         self._spoke = False
         self._reader = threading.Thread(target=self._read, name="llm-rlm-sandbox", daemon=True)
-        self.send({"volumes": offer.volumes, "memory": _MEMORY, "code": _boot_code(offer)})
+        self.send({"volumes": offer.volumes, "memory": _MEMORY, "code": _boot_code(offer, seed)})
 
     def start(self) -> None:
         """Begin to listen. Apart from the constructor, so that a listener knows its worker before it hears of it."""
@@ -224,10 +227,11 @@ def _guest_sources() -> dict[str, str]:
     return {name: (package / f"{name}.py").read_text("utf-8") for name in (*boot.ORDER, "boot")}
 
 
-def _boot_code(offer: Offer) -> str:
+def _boot_code(offer: Offer, seed: str) -> str:
     sources = dict(_guest_sources())
     start = sources.pop("boot")
-    return f"{start}\n\nawait boot({json.dumps(sources)}, {offer.in_guest!r})\n"
+    setup = {**offer.in_guest, "seed": seed}
+    return f"{start}\n\nawait boot({json.dumps(sources)}, {setup!r})\n"
 
 
 def _import_path() -> list[str]:

@@ -34,14 +34,30 @@ class Offer:
         return {"path": _MOUNTED_AT, "kind": self.kind} if self.path is not None else {}
 
 
+class MissingVariableError(Exception):
+    """No variable of that name; `names` are those there are."""
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        """Keep the names for a message."""
+        super().__init__(name)
+        self.names = list(names)
+
+
+class NotAnAnswerError(Exception):
+    """The variable holds what is neither text nor JSON. The text says what."""
+
+
 class CallHandler(Protocol):
     """Makes the calls of a session. Its methods are called from the session's threads and must not block."""
 
     def ask(self, requests: Sequence[CallRequest], deliver: Callable[[CallReply], None]) -> None:
         """Start these calls; each is delivered once, from any thread."""
 
-    def rewind(self) -> None:
-        """The cells start again from the first: the same calls will be asked in the same order."""
+    def begin_cell(self, number: int) -> None:
+        """Calls that come from now on are those of cell `number`.
+
+        A cell that has run before asks the same calls in the same order.
+        """
 
     def left(self) -> dict[str, float | None]:
         """What is left of each limit, for `budget()`."""
@@ -75,14 +91,26 @@ class Variable:
 
 
 @dataclass(frozen=True)
+class Past:
+    """A cell that finished, to be run again when its session is built up again."""
+
+    number: int
+    code: str
+    shown: str
+    """`CellResult.output` of the time."""
+
+
+@dataclass(frozen=True)
 class CellResult:
     """What came of a cell. An error in its code is a result like any other."""
 
     number: int
     output: str
     """What a REPL would show, at most about as many characters as asked for."""
-    outcome: Literal["ok", "error", "exit", "timeout", "lost"]
-    """`lost`: the worker ended or had to be ended; the session was built up again."""
+    outcome: Literal["ok", "error", "exit", "timeout", "interrupted", "lost"]
+    """`timeout`: stopped by its own limit. `interrupted`: stopped by `Session.interrupt`. `lost`: the worker ended or had to be
+    ended; the session was built up again.
+    """
     running: float
     """Seconds of the guest's own running time."""
     seconds: float

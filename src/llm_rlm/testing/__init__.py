@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llm_rlm.testing.faults import DEFAULT_KINDS, KINDS, Faulty, Maker, model_and_messages
     from llm_rlm.testing.models import ScriptedModel, tool_outputs
     from llm_rlm.testing.server import (
         Fault,
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
         call,
         echo,
         needle,
+        refuse,
         say,
     )
 
 __all__ = [
+    "DEFAULT_KINDS",
+    "KINDS",
     "Fault",
+    "Faulty",
+    "Maker",
     "Reply",
     "Request",
     "Script",
@@ -28,7 +34,9 @@ __all__ = [
     "ToolCall",
     "call",
     "echo",
+    "model_and_messages",
     "needle",
+    "refuse",
     "say",
     "tool_outputs",
 ]
@@ -37,6 +45,7 @@ if not TYPE_CHECKING:
     # Names are looked up late so that `python -m llm_rlm.testing.server` does not find itself
     # imported already, which Python warns about.
     _HOMES = dict.fromkeys(__all__, "llm_rlm.testing.server")
+    _HOMES |= dict.fromkeys(["DEFAULT_KINDS", "KINDS", "Faulty", "Maker", "model_and_messages"], "llm_rlm.testing.faults")
     _HOMES |= dict.fromkeys(["ScriptedModel", "tool_outputs"], "llm_rlm.testing.models")
 
     def __getattr__(name: str) -> object:

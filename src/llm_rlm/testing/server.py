@@ -7,7 +7,8 @@ speaks `POST /v1/chat/completions` and `POST /v1/responses`, streaming and not, 
     with ScriptedServer(lambda request: say("hello")) as server:
         model = Chat(model_id="m", model_name="m", api_base=server.url)
 
-By hand: `python -m llm_rlm.testing.server --script echo`.
+By hand: `python -m llm_rlm.testing.server --script echo`, and with `--fault-share 0.3` to have
+faults in it (see `llm_rlm.testing.Faulty`).
 """
 
 import argparse
@@ -15,6 +16,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import math
 import os
 import re
 import secrets
@@ -28,6 +30,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.client import responses as REASONS  # noqa: N812 - a constant table
 from itertools import count
 from pathlib import Path
@@ -37,7 +41,7 @@ from typing import Any, Literal, Self, get_args
 type Api = Literal["chat", "responses"]
 type Json = dict[str, Any]
 
-Fault = Literal["drop_before", "drop_mid_stream", "stall", "empty", "wrong_type"]
+Fault = Literal["drop_before", "drop_mid_stream", "stall", "empty", "wrong_type", "malformed"]
 
 HOST = "127.0.0.1"
 MAX_BODY = 512 * 1024 * 1024
@@ -102,10 +106,12 @@ class Reply:
     None are estimated as characters // 4; `cached_tokens` is a part of the input tokens.
     `raw_body` replaces the whole body, whichever API was asked.
 
-    `fault` breaks the exchange: "drop_before" closes the connection without an answer,
-    "drop_mid_stream" closes it after about half of the events (half of the bytes when not
-    streaming), "stall" never answers until the server or the client closes, "empty" sends an
-    empty body, "wrong_type" sends HTML. Raises `ValueError` for any other fault.
+    `fault` breaks the exchange: "drop_before" closes the connection without an answer, once the
+    request has been read, "drop_mid_stream" closes it after about half of the events (half of
+    the bytes when not streaming), "stall" never answers until the server or the client closes,
+    "empty" sends an empty body, "wrong_type" sends HTML, "malformed" sends a body that is
+    complete for HTTP but whose JSON is broken off half way: half of the events and then one with
+    broken JSON, or half of the bytes when not streaming. Raises `ValueError` for any other fault.
     """
 
     text: str = ""
@@ -139,6 +145,30 @@ def call(name: str, /, **arguments: object) -> Reply:
     return Reply(tool_calls=(ToolCall(name, arguments),))
 
 
+def refuse(status: int = 429, retry_after: float | datetime | None = None, text: str = "") -> Reply:
+    """Reply with the error `status` and, unless it is None, with `retry_after` as the header Retry-After.
+
+    A number is written as seconds, to the millisecond; a `datetime` as an HTTP date, which is cut
+    to whole seconds. A `datetime` without a time zone is in local time. `text` is the message of
+    the error. Raises `ValueError` for a status below 400 and for seconds that are negative or
+    not finite.
+    """
+    if status < _BAD_REQUEST:
+        msg = f"{status} is no error status"
+        raise ValueError(msg)
+    headers = {} if retry_after is None else {"Retry-After": _retry_after(retry_after)}
+    return Reply(text=text, status=status, headers=headers)
+
+
+def _retry_after(when: float | datetime) -> str:
+    if isinstance(when, datetime):
+        return format_datetime(when.astimezone(UTC), usegmt=True)
+    if not (math.isfinite(when) and when >= 0):
+        msg = f"cannot retry after {when} seconds"
+        raise ValueError(msg)
+    return f"{when:.3f}".rstrip("0").rstrip(".")
+
+
 def echo(request: Request) -> Reply:
     """Reply "echo: " and the first 100 characters of the prompt."""
     return say(f"echo: {request.prompt[:100]}")
@@ -159,13 +189,30 @@ class ScriptedServer:
     and must not block. `delay` is the seconds between having read a request and answering it.
     `keep` bounds `requests`: the oldest are forgotten, 0 keeps none. `port` 0 picks a free one.
 
-    A script that raises has its connection closed unanswered, and the first such exception is
-    raised again on leaving the context. Entering raises `OSError` if the port cannot be had.
+    `unread` drops requests that certainly were not handled: it is called with the number of each
+    request to the two APIs, from 0 in the order they arrive, and where it is true the connection
+    is closed with the head read, the body not, and the script not called. It runs in the server's
+    thread and must not block.
+
+    A script (or `unread`) that raises has its connection closed unanswered, and the first such
+    exception is raised again on leaving the context. Entering raises `OSError` if the port cannot
+    be had.
     """
 
-    def __init__(self, script: Script, *, delay: float = 0.0, keep: int = 10_000, port: int = 0) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        delay: float = 0.0,
+        keep: int = 10_000,
+        port: int = 0,
+        unread: Callable[[int], bool] | None = None,
+    ) -> None:
         """Prepare the server; nothing listens until the context is entered."""
         self._script = script
+        self._unread = unread
+        self._arrived = 0
+        self._dropped = 0
         self._delay = delay
         self._port = port
         self._recorded: deque[Request] = deque(maxlen=keep)
@@ -200,6 +247,11 @@ class ScriptedServer:
     def count(self) -> int:
         """How many requests were given to the script."""
         return self._count
+
+    @property
+    def dropped(self) -> int:
+        """How many requests were dropped because `unread` said so; `count` leaves them out."""
+        return self._dropped
 
     @property
     def peak(self) -> int:
@@ -294,6 +346,8 @@ class ScriptedServer:
         """Read one request and answer it; false when the connection is to be closed."""
         try:
             head = _parse_head(await reader.readuntil(_HEAD_END))
+            if head.route in _APIS and self._drops():
+                return False
             body = await _read_body(head, reader, writer)
             if head.route == "GET /v1/models":
                 writer.write(_models(self._model_ids or ["scripted"]))
@@ -303,6 +357,14 @@ class ScriptedServer:
             writer.write(_refuse(refusal))
             return False
         return await self._perform(request, reader, writer) and head.keep_alive
+
+    def _drops(self) -> bool:
+        number = self._arrived
+        self._arrived += 1
+        if self._unread is None or not self._unread(number):
+            return False
+        self._dropped += 1
+        return True
 
     async def _perform(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         self._begin(request)
@@ -485,7 +547,7 @@ def _answer(request: Request, reply: Reply) -> tuple[bytes, bool]:
     if reply.fault == "drop_before":
         return b"", False
     pieces, content_type = _content(request, reply)
-    body = b"".join(pieces)
+    body = _malformed(pieces) if reply.fault == "malformed" else b"".join(pieces)
     headers = {"content-type": content_type, "content-length": str(len(body))}
     headers |= {name.lower(): value for name, value in reply.headers.items()}
     head = _head(reply.status, headers)
@@ -515,6 +577,13 @@ def _half(pieces: Sequence[bytes]) -> bytes:
     if len(pieces) == 1:
         return pieces[0][: len(pieces[0]) // 2]
     return b"".join(pieces[: len(pieces) // 2])
+
+
+def _malformed(pieces: Sequence[bytes]) -> bytes:
+    if len(pieces) == 1:
+        return _half(pieces)
+    broken = pieces[len(pieces) // 2].rstrip()[:-1]
+    return _half(pieces) + broken + b"\n\n"
 
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:
@@ -762,10 +831,15 @@ _EVENTS: Mapping[Api, Callable[[Request, Reply], list[bytes]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a server until stdin (if a pipe) closes, SIGTERM or SIGINT; prints the URL first."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        script = _with_faults(options.script, options.fault_share, options.seed)
+    except ValueError as error:
+        parser.error(str(error))
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, signal.default_int_handler)
-    server = ScriptedServer(options.script, delay=options.delay, keep=0, port=options.port)
+    server = ScriptedServer(script, delay=options.delay, keep=0, port=options.port)
     with contextlib.suppress(KeyboardInterrupt), server:
         print(server.url, flush=True)  # noqa: T201 - this is the command's output
         _wait(options.max_seconds)
@@ -780,9 +854,17 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--script", type=_load, default="echo", help="echo, needle or path/to/file.py:function")
     add("--delay", type=float, default=0.0, help="seconds before each answer")
+    add("--fault-share", type=float, default=0.0, help="the share of requests that meet a fault, from 0 to 1")
+    add("--seed", type=int, default=0, help="which requests meet which faults")
     add("--port", type=int, default=0, help="0 picks a free one")
     add("--max-seconds", type=float, default=3600.0, help="stop after this long")
     return parser
+
+
+def _with_faults(script: Script, share: float, seed: int) -> Script:
+    from llm_rlm.testing.faults import Faulty  # noqa: PLC0415 - it imports this module
+
+    return Faulty(script, share=share, seed=seed) if share else script
 
 
 def _load(name: str) -> Script:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-ORDER = ("clock", "jsontext", "source", "output", "results", "calls", "driver", "bridge")
+ORDER = ("clock", "jsontext", "source", "output", "results", "calls", "dice", "driver", "bridge")
 """The modules of the package, each after those it imports."""
 
 
-def boot(sources: Mapping[str, str], offer: dict[str, object]) -> Coroutine[Any, Any, None]:
-    """Load the package and return the coroutine of its session. `sources` maps module names to their text."""
+def boot(sources: Mapping[str, str], setup: dict[str, object]) -> Coroutine[Any, Any, None]:
+    """Load the package and return the coroutine of its session. `sources` maps module names to their text.
+
+    `setup` is what `Offer.in_guest` holds, and the `seed` of `random`.
+    """
     # Our own copy, so that a cell that deletes or replaces builtins does not take the driver with it.
     own_builtins = dict(vars(builtins))
     package = types.ModuleType("rlm")
@@ -29,5 +32,5 @@ def boot(sources: Mapping[str, str], offer: dict[str, object]) -> Coroutine[Any,
         exec(compile(sources[name], f"<rlm {name}>", "exec"), module.__dict__)  # noqa: S102 - our own sources
         setattr(package, name, module)
     main = sys.modules["rlm.bridge"].main
-    started: Coroutine[Any, Any, None] = main(__import__("_eryx"), __import__("_eryx_async"), offer)
+    started: Coroutine[Any, Any, None] = main(__import__("_eryx"), __import__("_eryx_async"), setup)
     return started

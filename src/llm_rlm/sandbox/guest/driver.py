@@ -14,7 +14,7 @@ from codecs import utf_8_decode
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import calls, clock, source
+from . import calls, clock, dice, source
 from .jsontext import decode, encode
 from .output import Output, Stream
 from .results import LLMError, Response
@@ -32,7 +32,6 @@ _SHOWN_WHOLE = 1_000_000
 _MOST_BETWEEN = 2000
 _MOST_VARIABLES = 40
 _LONGEST_NAME = 100
-_SEED = 0
 _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 _PLAIN = (*_SIZED, int, float, bool, complex, type(None))
 _PRISTINE = dict(vars(builtins))
@@ -60,7 +59,7 @@ class Driver:
         self._between: list[str] = []
         self._output = self._output_between_cells()
         self._clock = clock.Clock(float("inf"))
-        self._seeded = False
+        self._dice = dice.Dice("")
         self._cell: asyncio.Task[None] | None = None
         self._stop: str | None = None
         self._known: dict[str, tuple[int, int | None]] = {}
@@ -69,9 +68,10 @@ class Driver:
         self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
         self._initial = set(self.namespace)
 
-    def start(self, offer: dict[str, object]) -> None:
+    def start(self, setup: dict[str, object]) -> None:
         """Put the context and the functions in the namespace."""
-        self.namespace["context"] = _load_context(offer)
+        self._dice = dice.Dice(str(setup["seed"]))
+        self.namespace["context"] = _load_context(setup)
         self.namespace.update(
             llm_query=self._llm_query,
             llm_batch=self._llm_batch,
@@ -142,6 +142,8 @@ class Driver:
         self._clock = clock.Clock(frame["limit"])
         self._restore()
         error = await self._outcome(frame["code"], f"<cell {frame['n']}>")
+        if error == "timeout":
+            self._dice.take_back()
         self._cell = None
         running = self._clock.running()
         self._clock = clock.Clock(float("inf"))
@@ -170,7 +172,7 @@ class Driver:
         """Run a cell and say how it ended: None if well."""
         problem: BaseException | None = None
         try:
-            self._seed(code)
+            self._dice.begin_cell(code)
             await self._execute(source.compile_cell(code, name))
         except BaseException as raised:  # noqa: BLE001 - whatever a cell raises is its result
             problem = raised
@@ -185,14 +187,6 @@ class Driver:
             return self._report(problem) if problem is not None else None
         finally:
             del problem  # else its traceback keeps it, and all that the cell's frames hold
-
-    def _seed(self, code: str) -> None:
-        """Make `random` give the same in a cell that is run again to bring its variables back."""
-        if not self._seeded and "random" in code:
-            self._seeded = True
-            import random  # noqa: PLC0415 - slow to import, and few cells want it
-
-            random.seed(_SEED)
 
     async def _execute(self, cell: source.Cell) -> None:
         if cell.body is not None:
@@ -329,12 +323,12 @@ class Driver:
         return users[-_MOST_VARIABLES:]
 
 
-def _load_context(offer: dict[str, object]) -> object:
-    path = offer.get("path")
+def _load_context(setup: dict[str, object]) -> object:
+    path = setup.get("path")
     if path is None:
         return None
     text = _read(str(path))
-    return decode(text) if offer["kind"] == "json" else text
+    return decode(text) if setup["kind"] == "json" else text
 
 
 def _read(path: str) -> str:

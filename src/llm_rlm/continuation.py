@@ -1,0 +1,56 @@
+"""Where a run that ended before its time goes on: after the last thing that was neither lost nor held up.
+
+A run that met a limit, or was stopped, goes on as if it had not been: the cell that was held up is run again, its paid calls
+answered from the journal, and the turns after it, of which the last was asked for the best answer there was, do not count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .sandbox import Past
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .journal.history import PastCell, PastRun, PastTurn
+
+_FINISHED = frozenset({"ok", "error", "exit"})
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What a run goes on from."""
+
+    past: PastRun
+    turns: Sequence[PastTurn]
+    """The turns that hold; the run goes on with what the last of them asked for."""
+    shown: Mapping[int, str]
+    """What the cells of that last turn showed that need not run again: by tool call, from 0."""
+    cells: Sequence[Past]
+    """The cells that bring the variables back."""
+    next_cell: int
+    """The number of the next cell to run."""
+
+    @property
+    def last_turn(self) -> int:
+        """The number of the last turn that holds; 0 if none does."""
+        return self.turns[-1].number if self.turns else 0
+
+
+def continuation(past: PastRun) -> Continuation:
+    """Where the run goes on."""
+    broken = next((cell for cell in past.cells if cell.held_up or cell.shown is None), None)
+    turns = [turn for turn in past.turns if broken is None or broken.turn is None or turn.number <= broken.turn]
+    while turns and (turns[-1].last_why is not None or turns[-1].reply.get("malformed") is not None):
+        turns.pop()
+    at = turns[-1].number if turns else 0
+    kept = [cell for cell in past.cells if _holds(cell, at) and (broken is None or cell.number < broken.number)]
+    shown = {cell.call: cell.shown for cell in kept if cell.turn == at and cell.call is not None and cell.shown is not None}
+    cells = tuple(Past(cell.number, cell.code, cell.output or "") for cell in kept if cell.outcome in _FINISHED)
+    return Continuation(past, tuple(turns), shown, cells, next_cell=kept[-1].number + 1 if kept else 1)
+
+
+def _holds(cell: PastCell, at: int) -> bool:
+    return cell.turn is not None and cell.turn <= at

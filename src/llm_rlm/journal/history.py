@@ -1,0 +1,210 @@
+"""What the journal knows of a run: read back, so that the run can go on, or be shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_rlm.budget import Bound, Usage
+from llm_rlm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .journal import Journal
+
+_FEWEST_CHARACTERS = 4
+
+
+@dataclass(frozen=True)
+class PastTurn:
+    """A turn of the root model that was replied to."""
+
+    number: int
+    reply: Mapping[str, Any]
+    messages: Sequence[Mapping[str, Any]]
+    """What it added to the conversation, as LLM writes messages."""
+    last_why: str | None
+    """Why it was to be the last, if it was."""
+
+
+@dataclass(frozen=True)
+class PastCell:
+    """A cell, finished or not."""
+
+    number: int
+    turn: int | None
+    call: int | None
+    """Which of the tool calls of its turn, from 0."""
+    code: str
+    output: str | None
+    shown: str | None
+    """What the root model was shown of it; None if it was not finished."""
+    outcome: str | None
+    held_up: bool
+    """Whether a limit or a stop kept it, or one of its calls, from going on."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A source of a run."""
+
+    name: str
+    kind: str
+    bytes: int
+    sha256: str | None
+    path: str | None
+    """None where it was no file."""
+    modified: int | None
+    """Nanoseconds since 1970."""
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run as far as it came."""
+
+    id: str
+    question: str | None
+    model: str | None
+    sub_model: str | None
+    system: str | None
+    settings: Mapping[str, Any]
+    process: str | None
+    """The process that has it, `ID:START`; None once it has ended."""
+    finish: str | None
+    limit: Mapping[str, Any] | None
+    error: str | None
+    answer: str | None
+    answer_is_json: bool
+    seconds: float
+    """From its start to the last thing it did."""
+    documents: Sequence[Document]
+    turns: Sequence[PastTurn]
+    cells: Sequence[PastCell]
+    usage: Usage
+    possible: Bound
+    """What its unsettled attempts may have taken."""
+
+
+def find_run(journal: Journal, name: str) -> str:
+    """The id of the run that `name` is: an id, the beginning of only one, or `last`. Raises UsageError."""
+    last = journal.rows("select id, question from runs order by started desc, id desc limit 1")
+    if not last:
+        message = "the journal has no run yet"
+        raise UsageError(message)
+    if name == "last":
+        return str(last[0]["id"])
+    wanted = name.lower()
+    escaped = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    rows = journal.rows("select id from runs where id like ? escape '\\' order by id limit 3", (f"{escaped}%",))
+    found = [str(row["id"]) for row in rows]
+    if wanted in found:
+        return wanted
+    if len(wanted) < _FEWEST_CHARACTERS or not found:
+        message = f"there is no run {name!r}: give its id, at least {_FEWEST_CHARACTERS} of its first characters, or `last`"
+        raise UsageError(message)
+    if len(found) > 1:
+        message = f"{name!r} is the beginning of several runs: {', '.join(found)}; give more of the id"
+        raise UsageError(message)
+    return found[0]
+
+
+def past_run(journal: Journal, run_id: str) -> PastRun:
+    """All that is needed to go on with a run. `run_id` is whole."""
+    (run,) = journal.rows(
+        "select runs.*, answers.text as answer, systems.text as system from runs"
+        " left join texts as answers on answers.hash = answer_hash"
+        " left join texts as systems on systems.hash = system_hash where id = ?",
+        (run_id,),
+    )
+    usage, possible = _usage(journal, run_id)
+    limit = {"kind": run["limit_kind"], "limit": run["limit_value"], "used": run["limit_used"]}
+    (last,) = journal.rows(
+        "select max(moment) as moment from ("
+        "select max(started, coalesce(ended, 0)) as moment from runs where id = :run union all"
+        " select max(started, coalesce(ended, 0)) from turns where run_id = :run union all"
+        " select max(started, coalesce(ended, 0)) from cells where run_id = :run union all"
+        " select max(started, coalesce(ended, 0)) from calls where run_id = :run)",
+        {"run": run_id},
+    )
+    return PastRun(
+        id=run_id,
+        question=run["question"],
+        model=run["model"],
+        sub_model=run["sub_model"],
+        system=run["system"],
+        settings=json.loads(run["settings"]),
+        process=run["process"],
+        finish=run["finish"],
+        limit=limit if run["limit_kind"] is not None else None,
+        error=run["error"],
+        answer=run["answer"],
+        answer_is_json=bool(run["answer_is_json"]),
+        seconds=max(0.0, last["moment"] - run["started"]),
+        documents=tuple(_documents(journal, run_id)),
+        turns=tuple(_turns(journal, run_id)),
+        cells=tuple(_cells(journal, run_id)),
+        usage=usage,
+        possible=possible,
+    )
+
+
+def _documents(journal: Journal, run_id: str) -> list[Document]:
+    columns = "name, kind, bytes, sha256, path, modified"
+    rows = journal.rows(f"select {columns} from documents where run_id = ? order by rowid", (run_id,))  # noqa: S608 - our own names
+    return [Document(**row) for row in rows]
+
+
+def _turns(journal: Journal, run_id: str) -> list[PastTurn]:
+    rows = journal.rows(
+        "select number, replies.text as reply, said.text as messages, last_why from turns"
+        " join texts as replies on replies.hash = reply_hash join texts as said on said.hash = messages_hash"
+        " where run_id = ? and not dropped order by number",
+        (run_id,),
+    )
+    return [PastTurn(row["number"], json.loads(row["reply"]), json.loads(row["messages"]), row["last_why"]) for row in rows]
+
+
+def _cells(journal: Journal, run_id: str) -> list[PastCell]:
+    rows = journal.rows(
+        "select number, turn, call, code, output, texts.text as shown, outcome,"
+        " outcome = 'interrupted' or exists (select 1 from calls where calls.run_id = cells.run_id"
+        "  and cell = number and error in ('limit', 'stop')) as held_up"
+        " from readable_cells as cells left join texts on texts.hash = shown_hash"
+        " where run_id = ? and not dropped order by number",
+        (run_id,),
+    )
+    return [PastCell(**row | {"held_up": bool(row["held_up"])}) for row in rows]
+
+
+def _usage(journal: Journal, run_id: str) -> tuple[Usage, Bound]:
+    """What the run has used, and what its unsettled attempts may have taken."""
+    calls_open = "(select *, unsettled + (state = 'sent') as open from calls)"
+    turns_open = "(select *, unsettled + (ended is null and not dropped) as open from turns)"
+    (calls,) = journal.rows(
+        f"select {_COUNTS}, {_SUMS} from {calls_open} where run_id = ? and state != 'refused'",  # noqa: S608 - our own names
+        (run_id,),
+    )
+    (turns,) = journal.rows(
+        f"select count(*) as turns, {_SUMS} from {turns_open} where run_id = ?",  # noqa: S608 - our own names
+        (run_id,),
+    )
+    names = ("retried", "unsettled", "input", "output", "cached_input", "cost", "unpriced", "possible_cost")
+    both = {name: calls[name] + turns[name] for name in names}
+    usage = Usage(calls["calls"], calls["failed"], calls["cached"], turns=turns["turns"], **both)
+    return usage, Bound(calls["possible_tokens"] + turns["possible_tokens"], usage.possible_cost)
+
+
+_COUNTS = (
+    "count(*) filter (where cached_from is null) as calls, count(*) filter (where cached_from not null) as cached,"
+    " count(*) filter (where state in ('failed', 'unknown', 'sent')) as failed"
+)
+_SUMS = (
+    "coalesce(sum(attempts - 1), 0) as retried, coalesce(sum(open), 0) as unsettled,"
+    " coalesce(sum(input), 0) as input, coalesce(sum(output), 0) as output,"
+    " coalesce(sum(cached_input), 0) as cached_input, coalesce(sum(cost), 0.0) as cost,"
+    " count(*) filter (where input + output > 0 and cost is null) as unpriced,"
+    " coalesce(sum(open * bound_cost), 0.0) as possible_cost, coalesce(sum(open * bound_tokens), 0) as possible_tokens"
+)
+"""What calls and turns have in common; `open` attempts are those whose outcome is not known."""

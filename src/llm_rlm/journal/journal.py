@@ -1,0 +1,282 @@
+"""What a run writes down of itself, before what it records is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llm_rlm.budget import Bound, Spent
+from llm_rlm.errors import RLMError
+
+from .commits import Commits
+from .schema import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CallRecord:
+    """A call, for the journal."""
+
+    key: str
+    """What makes it the same as another; see `call_key`."""
+    occurrence: int
+    """Which of the same calls of the run it is, from 1."""
+    model: str
+    request: str
+    """JSON text."""
+    cell: int | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the journal has of a call: its answer, or what its cell was told instead."""
+
+    answer: str | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An answer of an earlier run that serves this one as well."""
+
+    call: int
+    """The id of the call that was paid for."""
+    answer: str
+
+
+class Journal:
+    """One journal file, shared by all threads of a run."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open the journal, made if need be; None keeps it in memory only. Raises RLMError if it cannot be opened."""
+        try:
+            self._commits = Commits(connect(path))
+        except (OSError, sqlite3.Error) as problem:
+            message = f"the journal {path} cannot be opened: {problem}"
+            raise RLMError(message) from problem
+        self.rows = self._commits.rows
+        self.write = self._commits.write
+
+    def close(self) -> None:
+        """Close the file."""
+        self._commits.close()
+
+    # Runs
+
+    def begin_run(self, run_id: str, *, system: str | None = None, **columns: object) -> None:
+        """Record a run: `question`, `model`, `sub_model`, `settings` (JSON text), `process`."""
+
+        def work(db: sqlite3.Connection) -> None:
+            kept = _keep(db, system) if system is not None else None
+            _insert(db, "runs", id=run_id, started=time.time(), system_hash=kept, **columns)
+
+        self.write(work)
+
+    def end_run(self, run_id: str, *, answer: str | None, **columns: object) -> None:
+        """Record how a run ended: `finish`, `limit_kind`, `limit_value`, `limit_used`, `error`, `answer_is_json`."""
+
+        def work(db: sqlite3.Connection) -> None:
+            kept = _keep(db, answer) if answer is not None else None
+            _update(db, "runs", {"id": run_id}, ended=time.time(), answer_hash=kept, process=None, **columns)
+
+        self.write(work)
+
+    def add_document(self, run_id: str, **columns: object) -> None:
+        """Record a source: `name`, `kind`, `bytes`, `modified` (ns), `path`. Its content is never stored."""
+        self.write(lambda db: _insert(db, "documents", run_id=run_id, **columns))
+
+    def add_digest(self, run_id: str, name: str, sha256: str) -> None:
+        """Record the hash of a source, which takes a while to know."""
+        self.write(lambda db: _update(db, "documents", {"run_id": run_id, "name": name}, sha256=sha256))
+
+    # Turns and cells
+
+    def begin_turn(self, run_id: str, number: int, sent: str, last_why: str | None, bound: Bound) -> None:
+        """Record a turn before the root model is asked. `sent` is what is new to it, `last_why` why it is the last."""
+        columns = {"started": time.time(), "last_why": last_why, **_bound(bound)}
+        self.write(lambda db: _insert(db, "turns", run_id=run_id, number=number, sent_hash=_keep(db, sent), **columns))
+
+    def retry_turn(self, run_id: str, number: int, *, maybe_paid: bool) -> None:
+        """Record that a turn is asked for once more."""
+        self.write(
+            lambda db: db.execute(
+                "update turns set attempts = attempts + 1, unsettled = unsettled + ? where run_id = ? and number = ?",
+                (maybe_paid, run_id, number),
+            )
+        )
+
+    def fail_turn(self, run_id: str, number: int, *, maybe_paid: bool) -> None:
+        """Record that a turn brought no reply."""
+        self.write(
+            lambda db: db.execute(
+                "update turns set ended = ?, dropped = 1, unsettled = unsettled + ? where run_id = ? and number = ?",
+                (time.time(), maybe_paid, run_id, number),
+            )
+        )
+
+    def end_turn(self, run_id: str, number: int, reply: str, messages: str, spent: Spent) -> None:
+        """Record what the root model said; `messages` is what that adds to the conversation, as LLM writes it."""
+        where, ended = {"run_id": run_id, "number": number}, time.time()
+
+        def work(db: sqlite3.Connection) -> None:
+            texts = {"reply_hash": _keep(db, reply), "messages_hash": _keep(db, messages)}
+            _update(db, "turns", where, ended=ended, **texts, **_spent(spent))
+
+        self.write(work)
+
+    def begin_cell(self, run_id: str, number: int, code: str, turn: int | None, call: int | None) -> None:
+        """Record a cell before it runs: of which turn, and which of its tool calls, from 0. Replaces one that is run again."""
+        columns: dict[str, object] = {"run_id": run_id, "number": number, "turn": turn, "call": call, "started": time.time()}
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("delete from cells where run_id = ? and number = ?", (run_id, number))
+            _insert(db, "cells", code_hash=_keep(db, code), **columns)
+
+        self.write(work)
+
+    def end_cell(self, run_id: str, number: int, output: str, shown: str, **columns: object) -> None:
+        """Record what a cell printed and what the root model is shown of it; `outcome`, and `running` in seconds."""
+        where, ended = {"run_id": run_id, "number": number}, time.time()
+
+        def work(db: sqlite3.Connection) -> None:
+            _update(db, "cells", where, output_hash=_keep(db, output), shown_hash=_keep(db, shown), ended=ended, **columns)
+
+        self.write(work)
+
+    # Calls
+
+    def begin_call(self, run_id: str, call: CallRecord, bound: Bound) -> int:
+        """Record a call before it is sent, and the most it can take. Returns its id."""
+        return self._add_call(run_id, call, None, state="sent", **_bound(bound))
+
+    def refuse_call(self, run_id: str, call: CallRecord, shown: str, why: str) -> None:
+        """Record a call that is not sent: what its cell is told, and whether a `limit`, a `stop` or its `arguments` are why."""
+        self._add_call(run_id, call, None, state="refused", shown_error=shown, error=why, ended=time.time())
+
+    def serve_call(self, run_id: str, call: CallRecord, kept: Kept) -> None:
+        """Record a call that an answer of an earlier run serves."""
+        self._add_call(run_id, call, kept.answer, state="answered", cached_from=kept.call, ended=time.time())
+
+    def retry_call(self, call: int, error: str, *, maybe_paid: bool) -> None:
+        """Record that an attempt failed and another follows."""
+        self.write(
+            lambda db: db.execute(
+                "update calls set attempts = attempts + 1, unsettled = unsettled + ?, error = ? where id = ?",
+                (maybe_paid, error, call),
+            )
+        )
+
+    def end_call(self, call: int, response: str, spent: Spent) -> None:
+        """Record the answer of a call, before anybody sees it."""
+        columns = {"state": "answered", "ended": time.time(), **_spent(spent)}
+        self.write(lambda db: _update(db, "calls", {"id": call}, response_hash=_keep(db, response), **columns))
+
+    def fail_call(self, call: int, error: str, shown: str, spent: Spent | None = None, *, maybe_paid: bool = False) -> None:
+        """Record that a call brought no answer: what happened, what its cell is told of it, and what it took."""
+        columns = {"state": "failed", "error": error, "shown_error": shown, "ended": time.time(), **_spent(spent or Spent())}
+
+        def work(db: sqlite3.Connection) -> None:
+            _update(db, "calls", {"id": call}, **columns)
+            db.execute("update calls set unsettled = unsettled + ? where id = ?", (maybe_paid, call))
+
+        self.write(work)
+
+    def outcome_of(self, run_id: str, key: str, occurrence: int) -> Recorded | None:
+        """What came of the same call of this run, if it was asked before; of several times, the one that was answered."""
+        rows = self.rows(
+            "select text as answer, shown_error as error from calls left join texts on hash = response_hash"
+            " where run_id = ? and key = ? and occurrence = ? and state not in ('sent', 'unknown')"
+            " order by text is null, id desc limit 1",
+            (run_id, key, occurrence),
+        )
+        return Recorded(**rows[0]) if rows else None
+
+    def answer_for(self, key: str, occurrence: int, since: float) -> Kept | None:
+        """The latest answer to the same call in any run, not older than the time `since`."""
+        rows = self.rows(
+            "select id as call, text as answer from calls join texts on hash = response_hash where key = ? and occurrence = ?"
+            " and state = 'answered' and servable and cached_from is null and ended >= ? order by ended desc limit 1",
+            (key, occurrence, since),
+        )
+        return Kept(**rows[0]) if rows else None
+
+    def calls_before(self, run_id: str, cell: int) -> Counter[str]:
+        """How often each call of the run was asked by cells before this one."""
+        rows = self.rows(
+            "select key, max(occurrence) as times from calls where run_id = ? and cell < ? group by key", (run_id, cell)
+        )
+        return Counter({row["key"]: row["times"] for row in rows})
+
+    def _add_call(self, run_id: str, call: CallRecord, answer: str | None, **columns: object) -> int:
+        columns |= {"run_id": run_id, "cell": call.cell, "key": call.key, "occurrence": call.occurrence, "model": call.model}
+        columns = {"started": time.time()} | columns
+
+        def work(db: sqlite3.Connection) -> int:
+            kept = _keep(db, answer) if answer is not None else None
+            return _insert(db, "calls", request_hash=_keep(db, call.request), response_hash=kept, **columns)
+
+        return self.write(work)
+
+
+def text_hash(text: str) -> str:
+    """The name under which a text is stored."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def call_key(request: Mapping[str, object]) -> str:
+    """What makes two calls the same: model, options, system, schema and prompt."""
+    digest = hashlib.sha256()
+    for name, value in sorted(request.items()):
+        data = (value if isinstance(value, str) else json.dumps(value, sort_keys=True)).encode("utf-8", "surrogatepass")
+        digest.update(f"{name} {type(value).__name__} {len(data)} ".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _bound(bound: Bound) -> dict[str, object]:
+    return {"bound_tokens": bound.tokens, "bound_cost": bound.cost}
+
+
+def _spent(spent: Spent) -> dict[str, object]:
+    return {**vars(spent.tokens), "cost": spent.cost}
+
+
+def _keep(db: sqlite3.Connection, text: str) -> str:
+    """Store a text once."""
+    name = text_hash(text)
+    known = db.execute("select 1 from texts where hash = ?", (name,)).fetchone()
+    if known is None:
+        db.execute("insert into texts values (?, ?)", (name, text if _encodes(text) else _without_surrogates(text)))
+    return name
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _insert(db: sqlite3.Connection, table: str, **columns: object) -> int:
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    cursor = db.execute(f"insert into {table} ({names}) values ({marks})", tuple(columns.values()))  # noqa: S608 - our own names
+    return cursor.lastrowid or 0
+
+
+def _update(db: sqlite3.Connection, table: str, where: Mapping[str, object], **columns: object) -> None:
+    changes = ", ".join(f"{name} = ?" for name in columns)
+    wanted = " and ".join(f"{name} = ?" for name in where)
+    db.execute(f"update {table} set {changes} where {wanted}", (*columns.values(), *where.values()))  # noqa: S608 - our own names

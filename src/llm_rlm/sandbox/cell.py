@@ -1,0 +1,115 @@
+"""One cell, run once on one worker."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from . import wire
+from .mailbox import Ended
+from .meter import Meter
+from .transcript import Transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .connection import Connection
+    from .types import CellResult
+
+# Seconds: between looks at the time, until a cell must have begun, and from asking one to stop until its worker is ended.
+_TICK = 0.25
+_BEGIN_LIMIT = 5.0
+_GRACE = 1.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What to run, and within which limits."""
+
+    number: int
+    code: str
+    limit: float
+    """Seconds of its own time."""
+    output_limit: int
+    """Characters that it may show."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of running a cell once."""
+
+    result: CellResult
+    lost: str | None = None
+    """Why the worker was lost, if it was."""
+    began: bool = True
+
+
+@dataclass(frozen=True)
+class _Stop:
+    """The cell was asked to stop."""
+
+    why: str
+    interrupted: bool
+    at: float
+
+
+def attempt(
+    connection: Connection, cell: Cell, on_output: Callable[[str], None], interrupted: Callable[[], str | None]
+) -> Attempt:
+    """Run a cell until it is done, is stopped, or its worker is lost. `interrupted` says why it is to stop, if it is."""
+    calls = connection.calls.handler
+    assert calls is not None
+    key = secrets.token_hex(8)
+    calls.begin_cell(cell.number)
+    connection.mailbox.listen(cell.output_limit)
+    connection.worker.send(
+        {
+            "t": "cell",
+            "n": cell.number,
+            "key": key,
+            "code": wire.clean(cell.code),
+            "limit": cell.limit,
+            "output": cell.output_limit,
+            "budget": calls.left(),
+        }
+    )
+    try:
+        return _follow(connection, cell, Transcript(cell.number, key, cell.output_limit, on_output), interrupted)
+    finally:
+        connection.mailbox.ignore()
+
+
+def _follow(connection: Connection, cell: Cell, transcript: Transcript, interrupted: Callable[[], str | None]) -> Attempt:
+    """Take what a cell sends until it is done, and stop it when its time is up."""
+    worker = connection.worker
+    meter = Meter(worker.cpu_seconds)
+    stop: _Stop | None = None
+    while True:
+        event = connection.mailbox.get(_TICK)
+        used = meter.read(calls_open=bool(connection.calls))
+        if isinstance(event, Ended):
+            # What a guest said just before it crashed may be lost with it, that the cell began too.
+            return Attempt(transcript.lost(used), event.reason, began=transcript.began or not worker.was_killed)
+        if event is None:
+            # A guest that has ended is found out only when it is spoken to.
+            worker.send({"t": "tick"})
+        elif (done := transcript.take(event)) is not None:
+            was_interrupted = done.outcome == "timeout" and stop is not None and stop.interrupted
+            return Attempt(replace(done, outcome="interrupted") if was_interrupted else done)
+        if not transcript.began and used > _BEGIN_LIMIT:
+            worker.kill("what an earlier cell started keeps it from answering")
+        if stop is None:
+            stop = _why_stop(cell, used, interrupted())
+            if stop is not None:
+                worker.send({"t": "stop", "why": stop.why})
+        elif time.monotonic() - stop.at > _GRACE:
+            worker.kill(f"{stop.why}, and could not be stopped more gently")
+
+
+def _why_stop(cell: Cell, used: float, interrupted: str | None) -> _Stop | None:
+    if interrupted is not None:
+        return _Stop(interrupted, interrupted=True, at=time.monotonic())
+    late = used > cell.limit + _TICK
+    return _Stop(f"stopped after {cell.limit:g} s", interrupted=False, at=time.monotonic()) if late else None

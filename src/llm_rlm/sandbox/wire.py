@@ -1,0 +1,87 @@
+"""The fields of the guest's frames as values. Frames are checked for their types when they are read; here for the rest."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from llm_rlm.calls import CallReply, CallRequest
+
+from .types import Answer, MissingVariableError, NotAnAnswerError, Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LONGEST_NAME = 100
+_LONGEST_ERROR = 500
+
+
+def clean(text: str) -> str:
+    """Text that can be encoded: lone surrogates are shown as escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def to_request(call: object, *, replay: bool) -> CallRequest:
+    """A call that the guest asks for. Raises TypeError or KeyError for what no driver would send."""
+    if not isinstance(call, dict) or not isinstance(call["id"], int):
+        raise TypeError
+    return CallRequest(
+        call["id"],
+        _text(call["prompt"]),
+        system=_maybe_text(call.get("system")),
+        model=_maybe_text(call.get("model")),
+        schema=_maybe_text(call.get("schema")),
+        replay=replay,
+    )
+
+
+def from_reply(reply: CallReply) -> dict[str, object]:
+    """A reply as the guest takes it."""
+    if reply.error is not None:
+        return {"id": reply.id, "error": reply.error}
+    return {"id": reply.id, "text": reply.text, **({"data": reply.data} if reply.data is not None else {})}
+
+
+def to_variables(news: Iterable[object]) -> list[Variable]:
+    """The variables that a cell made; what is none is left out."""
+    found = []
+    for item in news:
+        match item:
+            case [str(name), str(kind), int() | None as length]:
+                found.append(Variable(clean(name[:_LONGEST_NAME]), clean(kind[:_LONGEST_NAME]), length))
+    return found
+
+
+def to_value(name: str, frame: dict[str, Any], text: str) -> Answer:
+    """The value of a variable, of its last frame and its whole text. Raises MissingVariableError and NotAnAnswerError."""
+    if frame.get("error") == "missing":
+        names = [clean(other[:_LONGEST_NAME]) for other in frame.get("names") or () if isinstance(other, str)]
+        raise MissingVariableError(name, names)
+    if frame.get("error"):
+        message = f"the variable {name!r} is not an answer: {clean(frame['error'][:_LONGEST_ERROR])}"
+        raise NotAnAnswerError(message)
+    return to_answer(frame.get("kind"), text)
+
+
+def to_answer(kind: object, text: str) -> Answer:
+    """An answer as the guest gave it. What it calls JSON is checked: whoever reads the answer relies on it."""
+    text = clean(text)
+    return Answer(text, is_json=kind == "json" and _is_json(text))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return clean(value)
+
+
+def _maybe_text(value: object) -> str | None:
+    return None if value is None else _text(value)
