@@ -117,7 +117,7 @@ def test_a_limit_is_exit_code_3_with_the_best_answer(serve: Serve, log: str) -> 
     serve(run("1"), say("nearly"))
     result = llm_rlm("?", "-c", log, "-m", "chat", "--max-turns", "2")
     assert (result.exit_code, result.stdout) == (3, "nearly\n")
-    assert "limit reached: 2 turns" in result.stderr
+    assert "; the limit of 2 turns was reached" in result.stderr
 
 
 def test_a_limit_without_an_answer_says_so(serve: Serve, log: str) -> None:

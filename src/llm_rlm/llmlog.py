@@ -6,34 +6,36 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import llm
-
-    from .run import Observer
 
 
 class LLMLog:
     """A database of LLM's log. Its conversation has the run's id: `llm logs --cid RUN`."""
 
-    def __init__(self, path: Path, observer: Observer) -> None:
+    def __init__(self, path: Path) -> None:
         """Nothing is opened before there is something to write."""
         self._path = path
-        self._observer = observer
-        self._broken = False
+        self._responses: list[llm.Response] = []
 
-    def write(self, response: llm.Response) -> None:
-        """Log a response. A log that cannot be written is told of once, and does not end the run."""
-        if self._broken:
-            return
+    def add(self, response: llm.Response) -> None:
+        """Keep a response until the end of the run, when LLM logs too: writing takes as long as a turn."""
+        self._responses.append(response)
+
+    def write(self) -> str | None:
+        """Log what was kept. Returns what is wrong with the log if it cannot be written: that does not end a run."""
+        responses, self._responses = self._responses, []
         try:
-            self._log(response)
+            self._log(responses)
         except (sqlite3.Error, OSError) as problem:
-            self._broken = True
-            self._observer.warned(f"LLM's log {self._path} cannot be written: {problem}")
+            return f"LLM's log {self._path} cannot be written: {problem}"
+        return None
 
-    def _log(self, response: llm.Response) -> None:
+    def _log(self, responses: Sequence[llm.Response]) -> None:
+        if not responses:
+            return
         import sqlite_utils  # noqa: PLC0415 - LLM has it, and it is not needed before
         from llm.migrations import migrate  # noqa: PLC0415 - see above
 
@@ -41,7 +43,8 @@ class LLMLog:
         database = sqlite_utils.Database(self._path)
         try:
             migrate(database)  # type: ignore[no-untyped-call]
-            response.log_to_db(database)  # type: ignore[no-untyped-call]
+            for response in responses:
+                response.log_to_db(database)  # type: ignore[no-untyped-call]
         finally:
             database.close()
 

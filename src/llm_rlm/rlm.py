@@ -157,9 +157,9 @@ class Asking:
             start.discard()
             raise
         root.recall(self._run.id, question)
-        log = LLMLog(rlm.llm_log, self._run.observer).write if rlm.llm_log is not None else None
+        self._log = LLMLog(rlm.llm_log) if rlm.llm_log is not None else None
         spending = Spending(self._model, rlm.options, prices, limits)
-        self._loop = Loop(root, self._run, question, spending, log)
+        self._loop = Loop(root, self._run, question, spending, self._log.add if self._log is not None else None)
 
     def stop(self, why: str) -> None:
         """Stop spending, and let the root model give its best answer from what it has. Called from any thread."""
@@ -171,6 +171,14 @@ class Asking:
 
     def finish(self) -> Result:
         """Take turns until there is an answer. Raises RunFailedError."""
+        try:
+            return self._finish()
+        finally:
+            wrong = self._log.write() if self._log is not None else None
+            if wrong is not None:
+                self._run.observer.warned(wrong)
+
+    def _finish(self) -> Result:
         try:
             finish = self._loop.turns(self._resumed)
         except (AbortedError, KeyboardInterrupt, SystemExit):

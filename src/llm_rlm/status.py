@@ -24,7 +24,7 @@ class Status:
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         """Say nothing if quiet; show cells and their output if verbose."""
-        self._quiet = quiet
+        self.quiet = quiet
         self._verbose = verbose and not quiet
         self._turn = 0
         self._doing = "starting"
@@ -35,7 +35,7 @@ class Status:
 
     def __enter__(self) -> Self:
         """Begin to show."""
-        if not self._quiet:
+        if not self.quiet:
             from rich.console import Console  # noqa: PLC0415 - slow to import, not needed if quiet
 
             self._console = Console(file=sys.stderr, highlight=False, emoji=False, soft_wrap=True)
@@ -52,6 +52,7 @@ class Status:
     def run_started(self, budget: Budget) -> None:
         """From here on the live line says what is used."""
         self._budget = budget
+        self._turn = budget.usage.turns
 
     def turn_started(self, number: int) -> None:
         """Show which turn it is."""
@@ -80,7 +81,7 @@ class Status:
 
     def closing(self, result: Result) -> None:
         """The last line: what it took."""
-        if self._quiet:
+        if self.quiet:
             return
         usage = result.usage
         total = usage.calls + usage.cached
@@ -94,7 +95,7 @@ class Status:
         calls = f"{total:,} sub-call{'s' if total != 1 else ''}" + (f" ({told})" if told else "")
         end = {
             "prose": "; taken from prose, not submitted",
-            "limit": f"; limit reached: {_limit(result)}",
+            "limit": f"; the limit of {_limit(result)} was reached",
             "interrupted": "; interrupted",
         }.get(result.finish, "")
         turns = "1 turn" if usage.turns == 1 else f"{usage.turns} turns"

@@ -1,0 +1,79 @@
+"""`llm rlm ask`: a question and its input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import LIMITS, is_given, llm_log, prices, run_options, source
+from .resume import go_on
+from .running import perform
+
+if TYPE_CHECKING:
+    from llm_rlm.rlm import RLM, Asking
+    from llm_rlm.status import Status
+
+
+@click.command()
+@click.argument("question", required=False)
+@click.option("-c", "--context", "sources", multiple=True, metavar="SOURCE", help="The input: a text file, or - for stdin")
+@click.option("-m", "--model", "model", envvar="LLM_MODEL", help="Root model; LLM's default if not given")
+@click.option("--sub-model", help="Model for sub-calls; the root model if not given")
+@click.option("-s", "--system", help="Added to the system prompt")
+@click.option("-o", "--option", "options", type=(str, str), multiple=True, help="Option of the root model: name and value")
+@click.option("--sub-option", "sub_options", type=(str, str), multiple=True, help="Option of the sub-model: name and value")
+@click.option("--resume", "run", metavar="RUN", help="Go on with a run instead, as `llm rlm resume RUN` does")
+@run_options
+@click.pass_context
+def ask(ctx: click.Context, /, question: str | None, sources: tuple[str, ...], run: str | None, **given: Any) -> None:  # noqa: ANN401 - the options
+    """Ask QUESTION about SOURCE.
+
+    Prints the answer and nothing else on stdout. Exit codes: 0 answered, 1 failed, 2 bad usage, 3 a limit was reached,
+    130 aborted.
+    """
+    if run is not None:
+        if question is not None or any(
+            is_given(ctx, name) for name in ("model", "sub_model", "system", "options", "sub_options")
+        ):
+            message = "--resume goes on with the question and the models of its run: give neither"
+            raise click.UsageError(message, ctx)
+        go_on(ctx, run, sources, given)
+    elif question is None:
+        message = "Missing argument 'QUESTION'."
+        raise click.UsageError(message, ctx)
+    else:
+        perform(ctx, given, lambda status: _asking(given, question, sources, status))
+
+
+def _asking(given: dict[str, Any], question: str, sources: tuple[str, ...], status: Status) -> Asking:
+    from llm_rlm.rlm import Asking  # noqa: PLC0415 - not needed for --help
+
+    context = source(sources)
+    return Asking(_engine(given), question, context, status)
+
+
+def _engine(given: dict[str, Any]) -> RLM:
+    from llm_rlm.budget import Limits  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.config import load  # noqa: PLC0415
+    from llm_rlm.llmlog import is_kept  # noqa: PLC0415
+    from llm_rlm.rlm import RLM  # noqa: PLC0415
+    from llm_rlm.run import Settings  # noqa: PLC0415
+
+    config = load()
+    limits = Limits(**{kind: given[option] for kind, option in LIMITS.items()})
+    return RLM(
+        given["model"],
+        given["sub_model"],
+        limits,
+        Settings(concurrency=given["concurrency"], cache_days=0 if given["no_cache"] else config.cache_days),
+        system=given["system"],
+        options=dict(given["options"]),
+        sub_options=dict(given["sub_options"]),
+        key=given["key"],
+        stream=not given["no_stream"],
+        log=is_kept(given),
+        llm_log=llm_log(given),
+        prices={**config.prices, **prices(given)},
+        default_cost=config.max_cost,
+    )

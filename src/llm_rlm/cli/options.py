@@ -1,0 +1,97 @@
+"""Options that commands have in common, and what they mean for the engine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llm_rlm.config import Rate
+
+LIMITS = {"cost": "max_cost", "calls": "max_calls", "tokens": "max_tokens", "turns": "max_turns", "seconds": "timeout"}
+"""Kinds of limits, and their options."""
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that a run can be given anew when it is resumed."""
+    options = (
+        click.option("--key", help="API key, or the name of one that `llm keys` has"),
+        click.option(
+            "--max-cost", type=click.FloatRange(min=0), help="Most USD; $1 where prices are known, or as rlm.toml says"
+        ),
+        click.option("--max-calls", type=click.IntRange(min=0), default=1000, show_default=True, help="Most sub-calls"),
+        click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens, in and out, root model and sub-calls"),
+        click.option(
+            "--max-turns", type=click.IntRange(min=1), default=30, show_default=True, help="Most turns of the root model"
+        ),
+        click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for the whole run"),
+        click.option(
+            "--concurrency", type=click.IntRange(min=1), default=256, show_default=True, help="Most sub-calls at once"
+        ),
+        click.option(
+            "--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="A model's price, in USD per million tokens"
+        ),
+        click.option("--no-cache", is_flag=True, help="Ask again what an earlier run has asked"),
+        click.option("--no-stream", is_flag=True, help="Do not stream the root model's replies"),
+        click.option("-n", "--no-log", is_flag=True, help="Keep no record of this run; it cannot be resumed"),
+        click.option("--log", is_flag=True, help="Keep a record, even after `llm logs off`"),
+        click.option("-d", "--database", type=click.Path(dir_okay=False, path_type=Path), help="Database for LLM's own log"),
+        click.option("--json", "json_output", is_flag=True, help="Print one JSON object instead of the answer"),
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors"),
+        click.option("-v", "--verbose", is_flag=True, help="Show each cell and its output"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def is_given(ctx: click.Context, option: str) -> bool:
+    """Whether the user has given this option."""
+    return ctx.get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
+def prices(given: dict[str, Any]) -> dict[str, Rate]:
+    """The prices that were given. Raises UsageError."""
+    from llm_rlm.prices import parse  # noqa: PLC0415 - not needed for --help
+
+    return dict(parse(price) for price in given["prices"])
+
+
+def llm_log(given: dict[str, Any]) -> Path | None:
+    """The database that LLM's log is written to, if it is."""
+    from llm_rlm.llmlog import is_kept, log_path  # noqa: PLC0415 - not needed for --help
+
+    return log_path(given["database"]) if is_kept(given) else None
+
+
+def source(sources: tuple[str, ...]) -> Path | Any:  # noqa: ANN401 - a path, or stdin
+    """The one source. Raises UsageError with advice where there is none: a mistyped command must not become a paid question."""
+    from llm_rlm.errors import UsageError  # noqa: PLC0415 - not needed for --help
+
+    if len(sources) > 1:
+        message = "give one source with -c: several are not supported yet"
+        raise UsageError(message)
+    if not sources and sys.stdin.isatty():
+        message = 'give the input with -c: llm rlm "QUESTION" -c FILE, or -c - for stdin (commands: llm rlm --help)'
+        raise UsageError(message)
+    if not sources or sources[0] == "-":
+        return _Stdin()
+    if not sources[0]:
+        message = "-c is empty: name a text file, or - for stdin"
+        raise UsageError(message)
+    return Path(sources[0])
+
+
+class _Stdin:
+    """Standard input as a source."""
+
+    name = "stdin"
+
+    def read(self, size: int, /) -> bytes:
+        return sys.stdin.buffer.read(size)

@@ -1,0 +1,63 @@
+"""`llm rlm resume`: a run goes on where it ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import LIMITS, is_given, llm_log, prices, run_options, source
+from .running import perform
+
+if TYPE_CHECKING:
+    from llm_rlm.result import Result
+    from llm_rlm.rlm import RLM, Asking
+    from llm_rlm.status import Status
+
+
+@click.command()
+@click.argument("run")
+@click.option("-c", "--context", "sources", multiple=True, metavar="SOURCE", help="The input, if it was stdin or has moved")
+@run_options
+@click.pass_context
+def resume(ctx: click.Context, /, run: str, sources: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - the options
+    """Go on with RUN, an id, the beginning of one, or `last`, where a crash, Ctrl-C or a limit has ended it.
+
+    What was paid is not paid again. Limits are as they were, but for those that are given. A finished run prints its answer.
+    """
+    go_on(ctx, run, sources, given)
+
+
+def go_on(ctx: click.Context, run: str, sources: tuple[str, ...], given: dict[str, Any]) -> None:
+    """Resume a run, with those of its limits changed that were given."""
+
+    def begin(status: Status) -> Asking | Result:
+        from llm_rlm.resume import Resumption  # noqa: PLC0415 - not needed for --help
+        from llm_rlm.rlm import Asking  # noqa: PLC0415
+
+        engine = _resuming(ctx, run, given)
+        resumption = Resumption(run, engine.limits, source(sources) if sources else None)
+        if resumption.result is not None:
+            return resumption.result
+        return Asking(engine, resumption.question, resumption.context, status, resumption)
+
+    perform(ctx, given, begin)
+
+
+def _resuming(ctx: click.Context, run: str, given: dict[str, Any]) -> RLM:
+    """The engine of a run, with what was given now."""
+    from llm_rlm.rlm import RLM  # noqa: PLC0415
+
+    engine = RLM.of_run(run, key=given["key"])
+    changes = {kind: given[option] for kind, option in LIMITS.items() if is_given(ctx, option)}
+    settings = {"concurrency": given["concurrency"]} if is_given(ctx, "concurrency") else {}
+    settings |= {"cache_days": 0} if given["no_cache"] else {}
+    return replace(
+        engine,
+        limits=replace(engine.limits, **changes),
+        settings=replace(engine.settings, **settings),
+        stream=engine.stream and not given["no_stream"],
+        prices={**engine.prices, **prices(given)},
+        llm_log=llm_log(given),
+    )

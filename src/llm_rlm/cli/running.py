@@ -1,0 +1,125 @@
+"""From a run that begins to the exit of the command: signals, what is printed, exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
+
+    from llm_rlm.result import Result
+    from llm_rlm.rlm import Asking
+    from llm_rlm.status import Status
+
+ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
+"""Exit codes."""
+
+
+def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Status], Asking | Result]) -> None:
+    """Begin a run, wait for its end, print what came of it, and exit as it ended."""
+    from llm_rlm.errors import RLMError, UnknownModelError, UsageError  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.status import Status  # noqa: PLC0415
+
+    status = Status(quiet=given["quiet"], verbose=given["verbose"])
+    try:
+        result = _run(begin, status)
+    except (UsageError, UnknownModelError) as problem:
+        raise click.UsageError(str(problem), ctx) from problem
+    except RLMError as problem:
+        raise click.ClickException(str(problem)) from problem
+    except KeyboardInterrupt:
+        click.echo("Aborted", err=True)
+        ctx.exit(ABORTED)
+    _finish(ctx, result, status, given)
+
+
+def _run(begin: Callable[[Status], Asking | Result], status: Status) -> Result:
+    """The result, also of a run that failed after it began."""
+    from llm_rlm.result import Result, RunFailedError  # noqa: PLC0415 - not needed for --help
+
+    try:
+        with status, _ended_by_sigterm():
+            asking = begin(status)
+            if isinstance(asking, Result):
+                return asking
+            with _stopped_by_ctrl_c(asking):
+                return asking.finish()
+    except RunFailedError as failed:
+        return failed.result
+
+
+@contextmanager
+def _stopped_by_ctrl_c(asking: Asking) -> Iterator[None]:
+    """The first Ctrl-C asks for the best answer so far; the second raises KeyboardInterrupt."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        click.echo("\nStopping: asking for the best answer so far. Ctrl-C again aborts.", err=True)
+        # In a thread of its own: what this interrupts may hold the locks that stopping needs.
+        threading.Thread(target=asking.stop, args=("the user stopped the run",), daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the command as an error does: nothing is left behind."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _finish(ctx: click.Context, result: Result, status: Status, given: Mapping[str, Any]) -> None:
+    from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
+
+    status.closing(result)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # an answer is printed whatever the terminal's encoding
+    if given["json_output"]:
+        click.echo(json.dumps(result.as_dict(), ensure_ascii=False, indent=2))
+    elif result.answer is not None:
+        click.echo(clean(result.text) if sys.stdout.isatty() else result.text)
+    if (problem := _problem(result)) is not None:
+        click.echo(f"Error: {problem}", err=True)
+    if not status.quiet and (advice := _advice(result, given)) is not None:
+        click.echo(advice, err=True)
+    ctx.exit({"limit": LIMITED, "error": FAILED, "interrupted": ABORTED}.get(result.finish, ANSWERED))
+
+
+def _problem(result: Result) -> str | None:
+    """Why there is no answer, if there is none."""
+    from llm_rlm.errors import amount  # noqa: PLC0415 - not needed for --help
+
+    if result.answer is not None or result.error is not None:
+        return result.error
+    if result.limit is not None:
+        return f"the limit of {amount(result.limit['kind'], result.limit['limit'])} is reached, and there is no answer yet"
+    return "the run was stopped before there was an answer"
+
+
+def _advice(result: Result, given: Mapping[str, Any]) -> str | None:
+    """How to go on with a run that ended before its time, if it is kept."""
+    from llm_rlm.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
+
+    if result.finish in {"submitted", "prose"} or not is_kept(given):
+        return None
+    kind = result.limit["kind"] if result.limit is not None else None
+    more = f" --{LIMITS[kind].replace('_', '-')} MORE" if kind not in {None, "seconds"} else ""
+    return f"What was paid is kept. To go on: llm rlm resume {result.run_id}{more}"
