@@ -6,6 +6,7 @@ import json
 import sqlite3
 import stat
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_rlm import RLM, RLMError
-from llm_rlm.budget import Bound, Spent, Tokens
-from llm_rlm.journal import CallRecord, Journal, Recorded
+from llm_rlm.budget import Bound, Spent, Tokens, Usage
+from llm_rlm.journal import CallRecord, Journal, Kept, Recorded
+from llm_rlm.journal.cache import clear
+from llm_rlm.journal.history import past_run
+from llm_rlm.journal.owner import take_over
+from llm_rlm.journal.schema import MIGRATIONS
 from scripts import run, scripted, submit
 
 if TYPE_CHECKING:
@@ -166,4 +171,94 @@ def test_a_lone_surrogate_does_not_break_the_record() -> None:
     journal.begin_run("a", settings="{}")
     journal.begin_cell("a", 1, "print('\ud800')", None, None)
     assert len(journal.rows("select * from texts")) == 1
+    journal.close()
+
+
+def test_a_journal_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it(user_path: Path) -> None:
+    db = sqlite3.connect(user_path / "rlm.db")
+    db.executescript(MIGRATIONS[0])
+    db.execute("pragma user_version = 1")
+    db.execute("insert into texts values ('h1', '{\"prompt\": \"p\"}'), ('h2', 'yes')")
+    db.execute("insert into runs (id, settings, started) values ('old', '{}', 1.0)")
+    db.execute(
+        "insert into calls (run_id, cell, key, occurrence, model, state, request_hash, response_hash, started, ended)"
+        " values ('old', 1, 'k', 1, 'm', 'answered', 'h1', 'h2', 1.0, 2.0)"
+    )
+    db.commit()
+    db.close()
+    journal = Journal(user_path / "rlm.db")
+    assert journal.outcome_of("old", "k", 1) == Recorded("yes", None)
+    assert journal.answer_for("k", 1, since=2.0) == Kept(1, "yes")
+    assert [row["response"] for row in journal.rows("select response from readable_calls")] == ["yes"]
+    journal.close()
+    Journal(user_path / "rlm.db").close()
+
+
+def test_what_was_under_way_when_a_run_ended_may_have_been_paid_and_is_asked_again() -> None:
+    journal = Journal(None)
+    journal.begin_run("a", settings="{}")
+    journal.begin_call("a", CallRecord("k", 1, "m", "{}", cell=1), Bound(100, 0.5))
+    journal.begin_turn("a", 1, "{}", None, Bound(200, 0.25))
+    take_over(journal, "a", "{}")
+    past = past_run(journal, "a")
+    assert (past.usage.calls, past.usage.failed, past.usage.unsettled, past.usage.possible_cost) == (1, 1, 2, 0.75)
+    assert past.possible == Bound(300, 0.75)
+    assert journal.outcome_of("a", "k", 1) is None
+    assert past.turns == ()
+    journal.close()
+
+
+def test_what_attempts_took_adds_up() -> None:
+    journal = Journal(None)
+    journal.begin_run("a", settings="{}")
+    first = journal.begin_call("a", CallRecord("k", 1, "m", "{}", cell=1), Bound(100, 0.5))
+    journal.retry_call(first, "ConnectionError", maybe_paid=True)
+    journal.retry_call(first, "RateLimitError", maybe_paid=False)
+    journal.end_call(first, "yes", Spent(Tokens(10, 2, 5), 0.1))
+    second = journal.begin_call("a", CallRecord("k", 2, "m", "{}", cell=1), Bound(100, 0.5))
+    journal.fail_call(second, "gone", "gone", maybe_paid=True)
+    journal.refuse_call("a", CallRecord("k", 3, "m", "{}", cell=1), "enough", "limit")
+    journal.serve_call("a", CallRecord("k", 4, "m", "{}", cell=1), Kept(first, "yes"))
+    journal.begin_turn("a", 1, "{}", None, Bound(50, 0.2))
+    journal.retry_turn("a", 1, maybe_paid=True)
+    journal.end_turn("a", 1, "{}", "[]", Spent(Tokens(7, 3), None))
+    past = past_run(journal, "a")
+    assert past.usage == Usage(
+        calls=2,
+        failed=1,
+        cached=1,
+        retried=3,
+        unsettled=3,
+        input=17,
+        output=5,
+        cached_input=5,
+        turns=1,
+        cost=pytest.approx(0.1),  # type: ignore[arg-type]  # a float but for its equality
+        unpriced=1,
+        possible_cost=pytest.approx(1.2),  # type: ignore[arg-type]  # see above
+    )
+    journal.close()
+
+
+def test_a_call_that_the_cache_served_does_not_serve_itself() -> None:
+    journal = Journal(None)
+    for run_id in ("a", "b"):
+        journal.begin_run(run_id, settings="{}")
+    first = journal.begin_call("a", CallRecord("k", 1, "m", "{}"), Bound())
+    journal.end_call(first, "yes", Spent())
+    journal.serve_call("b", CallRecord("k", 1, "m", "{}"), Kept(first, "yes"))
+    clear(journal, before=time.time() + 1)
+    assert journal.answer_for("k", 1, since=0) is None
+    assert journal.outcome_of("b", "k", 1) == Recorded("yes", None)
+    journal.close()
+
+
+def test_the_calls_of_the_cells_before_are_counted_so_that_a_cell_asks_as_it_did() -> None:
+    journal = Journal(None)
+    journal.begin_run("a", settings="{}")
+    for cell, key, occurrence in ((1, "p", 1), (1, "p", 2), (2, "q", 1), (3, "p", 3)):
+        journal.refuse_call("a", CallRecord(key, occurrence, "m", "{}", cell=cell), "no", "limit")
+    assert journal.calls_before("a", 1) == {}
+    assert journal.calls_before("a", 3) == {"p": 2, "q": 1}
+    assert journal.calls_before("a", 4) == {"p": 3, "q": 1}
     journal.close()

@@ -7,7 +7,6 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
-import llm
 import pytest
 from click.testing import CliRunner
 from llm.cli import cli
@@ -328,4 +327,3 @@ def test_the_toolbox_keeps_no_record_after_logs_off(serve: Serve, log: str, user
     tool = f"RLMToolbox(context_file={json.dumps(log)})"
     assert CliRunner().invoke(cli, ["-m", "chat", "-T", tool, "?", "--no-stream"]).stdout.strip() == "done"
     assert not (user_path / "rlm.db").exists()
-    assert llm.user_dir() == user_path
