@@ -334,3 +334,28 @@ def test_what_is_raised_before_another_attempt_ends_the_attempts() -> None:
     time = Time()
     with pytest.raises(ModelError):
         persist(work, Policy(), again, time, time.clock)
+
+
+def test_one_broken_reply_after_other_failures_is_tried_again() -> None:
+    failures = [ConnectionError("gone")] * 3 + [BrokenReplyError("half")]
+    left = list(failures)
+
+    def work() -> int:
+        if left:
+            raise left.pop(0)
+        return 1
+
+    assert persist(work, Policy(base=0), lambda _: None, threading.Event()) == 1
+
+
+def test_replies_that_stay_broken_are_given_up_before_other_failures_are() -> None:
+    attempts: list[int] = []
+
+    def work() -> int:
+        attempts.append(1)
+        message = "half"
+        raise BrokenReplyError(message)
+
+    with pytest.raises(BrokenReplyError):
+        persist(work, Policy(base=0), lambda _: None, threading.Event())
+    assert len(attempts) == Policy().broken < Policy().attempts

@@ -19,7 +19,7 @@ MILLIONTHS = Prices({"m": Rate(1, 10, 0.1)})
 
 
 def spending(options: dict[str, object] | None = None, limits: Limits = BOUNDED, prices: Prices = MILLIONTHS) -> Spending:
-    return Spending(find(Chat("m")), options or {}, prices, limits)
+    return Spending(find(Chat("m")), options or {}, prices, limits)  # type: ignore[no-untyped-call]
 
 
 def test_without_a_limit_of_tokens_or_cost_nothing_is_reserved_and_no_answer_cut() -> None:

@@ -205,7 +205,7 @@ class Policy:
     attempts: int = 8
     """At most, the first one included."""
     broken: int = 4
-    """At most where the reply could not be read: each may have been paid, and a wrong address answers so for ever."""
+    """At most so many whose reply could not be read: each may have been paid, and a wrong address answers so for ever."""
     seconds: float = 900.0
     """No attempt begins later than this after the first."""
     base: float = field(default_factory=lambda: BASE)
@@ -269,6 +269,7 @@ class _Persistence:
 
     def _may_succeed(self, problem: BaseException) -> bool:
         self._problem, self._failure = problem, failure_of(problem)
+        self._broken += isinstance(problem, BrokenReplyError)
         return self._failure.retry
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
@@ -276,9 +277,8 @@ class _Persistence:
 
     def _is_over(self, state: tenacity.RetryCallState) -> bool:
         late = self._clock() - self._begun + state.upcoming_sleep > self._policy.seconds
-        broken = isinstance(self._problem, BrokenReplyError)
-        most = self._policy.broken if broken else self._policy.attempts
-        return late or state.attempt_number >= most or self._stop.is_set()
+        often = state.attempt_number >= self._policy.attempts or self._broken >= self._policy.broken
+        return late or often or self._stop.is_set()
 
     def _sleep(self, seconds: Any) -> None:  # noqa: ANN401 - tenacity's own float
         if self._stop.wait(seconds):

@@ -273,17 +273,13 @@ class Run:
         self._journal.begin_run(
             self.id,
             system=asked.system,
+            documents=_documents(self.context),
             question=asked.question,
             model=asked.model,
             sub_model=sub.default.model_id,
             settings=_settings(asked, self.settings),
             process=this_process(),
         )
-        context = self.context
-        if context.path is not None:
-            path = None if context.temporary else str(context.path)
-            columns = {"kind": context.kind, "bytes": context.size, "path": path, "modified": context.modified}
-            self._journal.add_document(self.id, name=context.name, **columns)
 
     def _record_end(self, finish: str | None, error: str | None) -> None:
         answer, reached = self.answer, self.budget.reached
@@ -319,6 +315,15 @@ def _budget(limits: Limits, resumed: Continuation) -> Budget:
     """A budget of which a part is used."""
     past = resumed.past
     return Budget(limits, replace(past.usage), possible=past.possible)
+
+
+def _documents(context: Context) -> list[dict[str, object]]:
+    """The sources, as the journal has them."""
+    if context.path is None:
+        return []
+    path = None if context.temporary else str(context.path)
+    source = {"name": context.name, "kind": context.kind, "bytes": context.size, "path": path}
+    return [source | {"modified": context.modified}]
 
 
 def _settings(asked: Asked, settings: Settings) -> str:

@@ -71,12 +71,19 @@ class Journal:
 
     # Runs
 
-    def begin_run(self, run_id: str, *, system: str | None = None, **columns: object) -> None:
-        """Record a run: `question`, `model`, `sub_model`, `settings` (JSON text), `process`."""
+    def begin_run(
+        self, run_id: str, *, system: str | None = None, documents: Sequence[Mapping[str, object]] = (), **columns: object
+    ) -> None:
+        """Record a run, `question`, `model`, `sub_model`, `settings` (JSON text), `process`, and its sources.
+
+        A source has `name`, `kind`, `bytes`, `modified` (ns) and `path`; its content is never stored.
+        """
 
         def work(db: sqlite3.Connection) -> None:
             kept = _keep(db, system) if system is not None else None
             _insert(db, "runs", id=run_id, started=time.time(), system_hash=kept, **columns)
+            for document in documents:
+                _insert(db, "documents", run_id=run_id, **document)
 
         self.write(work)
 
@@ -88,10 +95,6 @@ class Journal:
             _update(db, "runs", {"id": run_id}, ended=time.time(), answer_hash=kept, process=None, **columns)
 
         self.write(work)
-
-    def add_document(self, run_id: str, **columns: object) -> None:
-        """Record a source: `name`, `kind`, `bytes`, `modified` (ns), `path`. Its content is never stored."""
-        self.write(lambda db: _insert(db, "documents", run_id=run_id, **columns))
 
     def add_digest(self, run_id: str, name: str, sha256: str) -> None:
         """Record the hash of a source, which takes a while to know."""
