@@ -242,12 +242,13 @@ class _Persistence:
         self._stop = stop
         self._clock = clock
         self._begun = clock()
+        self._broken = 0
 
     def run[T](self, work: Callable[[], T]) -> T:
         try:
             return work()
         except Exception as problem:
-            if not self._may_succeed(problem):
+            if not failure_of(problem).retry:
                 raise
             failed = [problem]
         import tenacity  # noqa: PLC0415 - takes 0.02 s, and most work is done at once

@@ -17,7 +17,7 @@ from .commits import Commits
 from .schema import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
