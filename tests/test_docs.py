@@ -6,16 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from llm_rlm import Limits, RLMToolbox, Settings
+from llm_rlm import Limits, Rate, RLMToolbox, Settings
 from llm_rlm.cli import rlm
+from llm_rlm.config import Config, load
 from llm_rlm.context import source
+from llm_rlm.journal import Journal
 from llm_rlm.prompts import WHEN
+from llm_rlm.retries import Policy
 from llm_rlm.rounds import MOST_ROUNDS
 from llm_rlm.sandbox import pending
 from llm_rlm.sandbox.guest import calls, jsontext
+from llm_rlm.spending import OUTPUT_TOKENS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+SPENDING = (ROOT / "docs" / "spending.md").read_text("utf-8")
 SANDBOX = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -25,6 +30,7 @@ def test_the_readme_can_be_read_in_one_go() -> None:
 
 
 def test_the_limits_that_the_readme_names_are_the_defaults() -> None:
+    assert f"`--max-cost` (${Config().max_cost:.2f} unless given, where prices are known)" in README
     assert f"`--max-calls` ({Limits().calls:,} unless given)" in README
     assert f"`--max-turns` ({Limits().turns})" in README
     assert f"a cell has {Settings().cell_limit:g} s of its own running time" in README
@@ -44,6 +50,39 @@ def test_the_limits_that_the_readme_names_are_the_defaults() -> None:
 )
 def test_the_bounds_of_the_sandbox_are_as_its_page_says(claim: str) -> None:
     assert claim in SANDBOX
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        f"${Config().max_cost:.2f} in the command, where both prices are known",
+        f"| sub-calls | `--max-calls` | `calls` | {Limits().calls:,} |",
+        f"| turns of the root model | `--max-turns` | `turns` | {Limits().turns} |",
+        "else {:,} tokens, to which the answer is bound as well".format(*OUTPUT_TOKENS),
+        "short the bound is {1:,} or {2:,}.".format(*OUTPUT_TOKENS),
+            *OUTPUT_TOKENS
+        ),
+        f"up to {Policy().attempts} attempts",
+        f"({Policy().broken} where the reply was broken) within {Policy().seconds / 60:g} minutes",
+        f"doubles from {Policy().base:g} s to {Policy().longest:g} s",
+        f"how long answers serve ({Config().cache_days:g} days)",
+    ],
+)
+def test_limits_prices_and_retries_are_as_their_page_says(claim: str) -> None:
+    assert claim in SPENDING
+
+
+def test_the_configuration_that_the_page_shows_can_be_read(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", SPENDING, re.DOTALL)
+    (tmp_path / "rlm.toml").write_text(block)
+    assert load(tmp_path / "rlm.toml") == Config(5.0, 30.0, {"my-model": Rate(0.1, 0.4, 0.05)})
+
+
+def test_every_view_that_the_page_names_is_there() -> None:
+    journal = Journal(None)
+    there = {row["name"] for row in journal.rows("select name from sqlite_master where type = 'view'")}
+    journal.close()
+    assert set(re.findall(r"`(readable_\w+)`", SPENDING)) == there
 
 
 def test_the_toolbox_has_the_signature_that_users_were_promised() -> None:
