@@ -60,8 +60,6 @@ def test_the_bounds_of_the_sandbox_are_as_its_page_says(claim: str) -> None:
         f"| turns of the root model | `--max-turns` | `turns` | {Limits().turns} |",
         "else {:,} tokens, to which the answer is bound as well".format(*OUTPUT_TOKENS),
         "short the bound is {1:,} or {2:,}.".format(*OUTPUT_TOKENS),
-            *OUTPUT_TOKENS
-        ),
         f"up to {Policy().attempts} attempts",
         f"({Policy().broken} where the reply was broken) within {Policy().seconds / 60:g} minutes",
         f"doubles from {Policy().base:g} s to {Policy().longest:g} s",
