@@ -285,7 +285,7 @@ class Dispatcher:
         wrong = sending.why_no_answer(completion)
         if wrong is not None:
             self._budget.end_call(bound, spent, failed=True)
-            self._journal.fail_call(number, wrong, wrong, spent)
+            self._journal.fail_call(number, "limit" if sending.is_cut(completion) else wrong, wrong, spent)
             return CallReply(0, error=wrong)
         try:
             self._journal.end_call(number, completion.text, spent)
@@ -296,7 +296,7 @@ class Dispatcher:
     def _fail(self, number: int, sending: _Sending, problem: Exception) -> CallReply:
         """Record a call that brought no answer. One that a limit or a stop kept from another attempt is asked when resumed."""
         held_up = "limit" if isinstance(problem, LimitReachedError) else "stop" if self._stopped.is_set() else None
-        maybe_paid = failure_of(sending.problem or problem).maybe_paid
+        maybe_paid = not isinstance(problem, _StoppedError) and failure_of(sending.problem or problem).maybe_paid
         error, public = held_up or sending.error, str(problem) if isinstance(problem, RLMError) else _public(problem)
         self._budget.end_call(sending.offer.bound, None, failed=True, maybe_paid=maybe_paid)
         self._journal.fail_call(number, error, public, maybe_paid=maybe_paid)
@@ -383,9 +383,13 @@ class _Sending:
         else:
             self.lane.gate.leave(ticket, refused=failure.refused, after=failure.after or 0.0, succeeded=False)
 
+    def is_cut(self, completion: Completion) -> bool:
+        """Whether the answer was cut because of a limit of the run."""
+        return completion.cut and self.offer.capped is not None
+
     def why_no_answer(self, completion: Completion) -> str | None:
         """Why what came is no answer, if it is none."""
-        if completion.cut and self.offer.capped is not None:
+        if self.is_cut(completion):
             return f"the answer was cut at {self.offer.capped:,} tokens, to keep within the limit of the run"
         return None if completion.text.strip() else _EMPTY
 

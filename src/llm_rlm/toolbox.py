@@ -21,7 +21,7 @@ from .config import load
 from .dispatch import CONCURRENCY, SubModels
 from .errors import UnknownModelError, UsageError
 from .llmlog import is_kept
-from .prices import Prices, how_to_give
+from .prices import Prices
 from .run import Asked, Run, Settings, Start, show
 from .tools import tools_for
 
@@ -214,9 +214,7 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         sub_model = self._sub_model or root
         prices = Prices(load().prices)
         if self._limits.cost is not None and prices.of(sub_model) is None:
-            message = (
-                f"max_cost needs a price, and that of {sub_model.model_id} is not known: {how_to_give(sub_model.model_id)}"
-            )
+            message = f"max_cost needs a price, and that of {sub_model.model_id} is not known: give it in [prices] of rlm.toml"
             raise UsageError(message)
         prices.warm()
         models.keep_clients(sub_model, timeout=self._settings.call_timeout)
