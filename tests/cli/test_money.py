@@ -265,7 +265,7 @@ def test_resume_takes_no_other_question_or_model(serve: Serve, given: tuple[str,
     serve(submit("done"))
     result = llm_rlm("--resume", "last", *given)
     assert result.exit_code == 2
-    assert "--resume goes on with the question and the models of its run" in result.stderr
+    assert "--resume goes on with the question, the models and the record of its run" in result.stderr
 
 
 # Records

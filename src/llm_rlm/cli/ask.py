@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @click.option("-o", "--option", "options", type=(str, str), multiple=True, help="Option of the root model: name and value")
 @click.option("--sub-option", "sub_options", type=(str, str), multiple=True, help="Option of the sub-model: name and value")
 @click.option("--resume", "run", metavar="RUN", help="Go on with a run instead, as `llm rlm resume RUN` does")
-@run_options
+@run_options(new=True)
+@click.option("-n", "--no-log", is_flag=True, help="Keep no record; the run cannot be resumed")
 @click.pass_context
 def ask(ctx: click.Context, /, question: str | None, sources: tuple[str, ...], run: str | None, **given: Any) -> None:  # noqa: ANN401 - the options
     """Ask QUESTION about SOURCE.
@@ -34,9 +35,9 @@ def ask(ctx: click.Context, /, question: str | None, sources: tuple[str, ...], r
     """
     if run is not None:
         if question is not None or any(
-            is_given(ctx, name) for name in ("model", "sub_model", "system", "options", "sub_options")
+            is_given(ctx, name) for name in ("model", "sub_model", "system", "options", "sub_options", "no_log")
         ):
-            message = "--resume goes on with the question and the models of its run: give neither"
+            message = "--resume goes on with the question, the models and the record of its run: give none of them"
             raise click.UsageError(message, ctx)
         go_on(ctx, run, sources, given)
     elif question is None:

@@ -18,37 +18,35 @@ LIMITS = {"cost": "max_cost", "calls": "max_calls", "tokens": "max_tokens", "tur
 """Kinds of limits, and their options."""
 
 
-def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that a run can be given anew when it is resumed."""
-    options = (
+def run_options(*, new: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of a run: of a `new` one, or of one that goes on, where limits that are not given are as they were."""
+    calls, turns, concurrency = ({"default": default, "show_default": True} if new else {} for default in (1000, 30, 256))
+    most, some = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
+    cost = "Most USD" + ("; $1 where prices are known, or as rlm.toml says" if new else "")
+    options = [
         click.option("--key", help="API key, or the name of one that `llm keys` has"),
-        click.option(
-            "--max-cost", type=click.FloatRange(min=0), help="Most USD; $1 where prices are known, or as rlm.toml says"
-        ),
-        click.option("--max-calls", type=click.IntRange(min=0), default=1000, show_default=True, help="Most sub-calls"),
-        click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens, in and out, root model and sub-calls"),
-        click.option(
-            "--max-turns", type=click.IntRange(min=1), default=30, show_default=True, help="Most turns of the root model"
-        ),
-        click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for the whole run"),
-        click.option(
-            "--concurrency", type=click.IntRange(min=1), default=256, show_default=True, help="Most sub-calls at once"
-        ),
-        click.option(
-            "--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="A model's price, in USD per million tokens"
-        ),
+        click.option("--max-cost", type=click.FloatRange(min=0), help=cost),
+        click.option("--max-calls", type=click.IntRange(min=0), help="Most sub-calls", **calls),
+        click.option("--max-tokens", type=most, help="Most tokens, in and out, root model and sub-calls"),
+        click.option("--max-turns", type=most, help="Most turns of the root model", **turns),
+        click.option("--timeout", type=some, help="Seconds for the whole run" if new else "Seconds from now on"),
+        click.option("--concurrency", type=most, help="Most sub-calls at once", **concurrency),
+        click.option("--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="A price, in USD per million tokens"),
         click.option("--no-cache", is_flag=True, help="Ask again what an earlier run has asked"),
         click.option("--no-stream", is_flag=True, help="Do not stream the root model's replies"),
-        click.option("-n", "--no-log", is_flag=True, help="Keep no record of this run; it cannot be resumed"),
         click.option("--log", is_flag=True, help="Keep a record, even after `llm logs off`"),
         click.option("-d", "--database", type=click.Path(dir_okay=False, path_type=Path), help="Database for LLM's own log"),
         click.option("--json", "json_output", is_flag=True, help="Print one JSON object instead of the answer"),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors"),
         click.option("-v", "--verbose", is_flag=True, help="Show each cell and its output"),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    ]
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def is_given(ctx: click.Context, option: str) -> bool:

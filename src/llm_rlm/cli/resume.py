@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run")
 @click.option("-c", "--context", "sources", multiple=True, metavar="SOURCE", help="The input, if it was stdin or has moved")
-@run_options
+@run_options(new=False)
 @click.pass_context
 def resume(ctx: click.Context, /, run: str, sources: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - the options
     """Go on with RUN, an id, the beginning of one, or `last`, where a crash, Ctrl-C or a limit has ended it.
