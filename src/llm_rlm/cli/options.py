@@ -20,17 +20,17 @@ LIMITS = {"cost": "max_cost", "calls": "max_calls", "tokens": "max_tokens", "tur
 
 def run_options(*, new: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options of a run: of a `new` one, or of one that goes on, where limits that are not given are as they were."""
-    calls, turns, concurrency = ({"default": default, "show_default": True} if new else {} for default in (1000, 30, 256))
+    calls, turns, concurrency = (1000, 30, 256) if new else (None, None, None)
     most, some = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
     cost = "Most USD" + ("; $1 where prices are known, or as rlm.toml says" if new else "")
     options = [
         click.option("--key", help="API key, or the name of one that `llm keys` has"),
         click.option("--max-cost", type=click.FloatRange(min=0), help=cost),
-        click.option("--max-calls", type=click.IntRange(min=0), help="Most sub-calls", **calls),
+        click.option("--max-calls", type=click.IntRange(min=0), default=calls, show_default=new, help="Most sub-calls"),
         click.option("--max-tokens", type=most, help="Most tokens, in and out, root model and sub-calls"),
-        click.option("--max-turns", type=most, help="Most turns of the root model", **turns),
+        click.option("--max-turns", type=most, default=turns, show_default=new, help="Most turns of the root model"),
         click.option("--timeout", type=some, help="Seconds for the whole run" if new else "Seconds from now on"),
-        click.option("--concurrency", type=most, help="Most sub-calls at once", **concurrency),
+        click.option("--concurrency", type=most, default=concurrency, show_default=new, help="Most sub-calls at once"),
         click.option("--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="A price, in USD per million tokens"),
         click.option("--no-cache", is_flag=True, help="Ask again what an earlier run has asked"),
         click.option("--no-stream", is_flag=True, help="Do not stream the root model's replies"),
