@@ -173,3 +173,30 @@ def test_what_breaks_the_journal_is_kept_for_the_run_to_raise() -> None:
     (reply,) = calls.ask(CallRequest(1, "p"))
     assert reply.error == "the run is broken and will end"
     assert calls.dispatcher.problem is not None
+
+
+def test_a_provider_that_asks_for_an_hour_holds_up_nobody_else() -> None:
+    class BusyError(Exception):
+        status_code = 429
+        headers: ClassVar = {"retry-after": "3600"}
+
+    asked: list[str] = []
+
+    def busy(prompt: llm.Prompt) -> str:
+        asked.append(str(prompt.prompt))
+        if len(asked) == 1:
+            raise BusyError
+        return "yes"
+
+    calls = Calls(busy, concurrency=1)
+    first, second = calls.ask(CallRequest(1, "a"), CallRequest(2, "b"))
+    assert (first.error, second.text) == ("the model did not answer (BusyError, HTTP 429)", "yes")
+
+
+def test_a_journal_that_breaks_leaves_nobody_waiting_for_room() -> None:
+    calls = Calls(echo)
+    calls.budget.limits = Limits(tokens=20_000)
+    calls.journal.close()
+    replies = calls.ask(*[CallRequest(number, "p") for number in range(5)])
+    assert len(replies) == 5
+    assert calls.dispatcher.problem is not None

@@ -18,7 +18,7 @@ from llm_rlm.budget import Bound, Spent, Tokens, Usage
 from llm_rlm.journal import CallRecord, Journal, Kept, Recorded
 from llm_rlm.journal.cache import clear
 from llm_rlm.journal.history import past_run
-from llm_rlm.journal.owner import take_over
+from llm_rlm.journal.owner import claim, take_over
 from llm_rlm.journal.schema import MIGRATIONS
 from scripts import run, scripted, submit
 
@@ -199,7 +199,7 @@ def test_what_was_under_way_when_a_run_ended_may_have_been_paid_and_is_asked_aga
     journal.begin_run("a", settings="{}")
     journal.begin_call("a", CallRecord("k", 1, "m", "{}", cell=1), Bound(100, 0.5))
     journal.begin_turn("a", 1, "{}", None, Bound(200, 0.25))
-    take_over(journal, "a", "{}")
+    take_over(journal, past_run(journal, "a"), claim(), "{}")
     past = past_run(journal, "a")
     assert (past.usage.calls, past.usage.failed, past.usage.unsettled, past.usage.possible_cost) == (1, 1, 2, 0.75)
     assert past.possible == Bound(300, 0.75)
@@ -262,3 +262,43 @@ def test_the_calls_of_the_cells_before_are_counted_so_that_a_cell_asks_as_it_did
     assert journal.calls_before("a", 3) == {"p": 2, "q": 1}
     assert journal.calls_before("a", 4) == {"p": 3, "q": 1}
     journal.close()
+
+
+def test_names_and_questions_that_are_no_text_are_kept_as_far_as_they_are() -> None:
+    journal = Journal(None)
+    journal.begin_run("a", settings="{}", question="caf\udce9", documents=[{"name": "caf\udce9", "kind": "text", "bytes": 1}])
+    assert journal.rows("select question, name from runs join documents on run_id = id") == [
+        {"question": "caf\\udce9", "name": "caf\\udce9"}
+    ]
+    journal.close()
+
+
+def test_a_write_that_fails_costs_no_other_that_came_with_it() -> None:
+    journal = Journal(None)
+    journal.begin_run("a", settings="{}")
+    together, problems = threading.Barrier(20), []
+
+    def write(number: int) -> None:
+        together.wait(20)
+        try:
+            journal.begin_run("a" if number % 2 else f"run {number}", settings="{}")
+        except RLMError as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(problems) == 10
+    assert len(journal.rows("select * from runs")) == 11
+    journal.close()
+
+
+def test_after_it_is_closed_whoever_writes_is_told() -> None:
+    journal = Journal(None)
+    journal.close()
+    with pytest.raises(RLMError, match="cannot be written: it is closed"):
+        journal.begin_run("a", settings="{}")
+    with pytest.raises(RLMError, match="cannot be read"):
+        journal.rows("select 1")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_rlm import RLM, Limits, RunFailedError, UsageError
+from llm_rlm import RLM, Limits, Rate, RunFailedError, Settings, UsageError
 from llm_rlm.journal import Journal
 from llm_rlm.testing import Reply, Request, say
 from scripts import run, submit, submit_variable
@@ -172,7 +172,7 @@ def _own(owner: str, db: sqlite3.Connection) -> None:
 def test_a_run_that_another_process_has_is_left_alone(serve: Serve, log: Path, user_path: Path) -> None:
     import psutil  # noqa: PLC0415 - to name a process that lives
 
-    from llm_rlm.journal.owner import this_process  # noqa: PLC0415
+    from llm_rlm.journal.owner import claim  # noqa: PLC0415
 
     serve(run("1"), Reply(status=401), submit("done"))
     with pytest.raises(RunFailedError):
@@ -180,7 +180,7 @@ def test_a_run_that_another_process_has_is_left_alone(serve: Serve, log: Path, u
     journal = Journal(user_path / "rlm.db")
     parent = psutil.Process().parent()
     assert parent is not None
-    host = this_process().split(":")[0]
+    host = claim().split(":")[0]
     for owner in (f"{host}:{parent.pid}:{parent.create_time():.2f}", f"{host}:{parent.pid}:1.00"):
         journal.write(partial(_own, owner))
         if owner.endswith(":1.00"):
@@ -210,3 +210,92 @@ def test_a_run_of_other_models_is_not_gone_on_with(serve: Serve, log: Path) -> N
         RLM("chat").ask("?", log)
     with pytest.raises(UsageError, match="was asked of chat, not of responses: resume it with the same models"):
         RLM("responses").resume("last")
+
+
+def test_turns_that_were_paid_after_a_limit_was_raised_hold_when_the_run_is_resumed_again(serve: Serve, log: Path) -> None:
+    replies = (run("rs = await llm_batch(['a', 'b', 'c'])"), submit("guess"), run("x = 1"), Reply(status=401), submit("done"))
+    models = serve(*replies)
+    RLM("chat", limits=Limits(calls=2)).ask("?", log)
+    with pytest.raises(RunFailedError):
+        resume(calls=10)
+    assert resume().answer == "done"
+    assert [message["role"] for message in models.root_requests[-1].messages].count("tool") == 2
+    assert len(models.root_requests) == 5
+
+
+def test_an_answer_that_a_cell_has_submitted_is_the_answer_and_nobody_is_asked_again(
+    serve: Serve, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = serve(run("submit(['forty', 2])"), submit("other"))
+    with monkeypatch.context() as patch:
+        patch.setattr("llm_rlm.run.Run._record_end", lambda *_: None)  # as if it had been killed before that
+        RLM("chat").ask("?", log)
+    result = resume()
+    assert (result.answer, result.finish, len(models.root_requests)) == (["forty", 2], "submitted", 1)
+
+
+def test_the_root_model_is_told_which_cells_do_not_come_back(serve: Serve, log: Path) -> None:
+    models = serve(run("x = 5\nwhile True: pass"), run("y = 6"), Reply(status=401), run("print(y)"), submit_variable("y"))
+    engine = RLM("chat", settings=Settings(cell_limit=0.5))
+    with pytest.raises(RunFailedError):
+        engine.ask("?", log)
+    assert resume().answer == 6
+    assert "what cells that had to be stopped have made is gone (cells 1)" in models.tool_results[2]
+
+
+def test_a_run_that_goes_on_in_this_process_is_not_gone_on_with_twice(serve: Serve, log: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def sub(_: Request) -> Reply:
+        begun.set()
+        return Reply("yes", delay=0 if go_on.is_set() else 1.0)
+
+    models = serve(run("x = str(await llm_query('a'))"), submit_variable("x"), sub=sub)
+    results: list[Any] = []
+    asking = threading.Thread(target=lambda: results.append(RLM("chat").ask("?", log)))
+    asking.start()
+    begun.wait(20)
+    with pytest.raises(UsageError, match="is still going on, in process"):
+        resume()
+    go_on.set()
+    asking.join(20)
+    assert (results[0].answer, len(models.sub_requests)) == ("yes", 1)
+
+
+def test_the_time_between_two_lives_of_a_run_is_not_its_own(serve: Serve, log: Path, user_path: Path) -> None:
+    serve(run("1"), Reply(status=401), Reply(status=401), submit("done"))
+    with pytest.raises(RunFailedError):
+        RLM("chat").ask("?", log)
+    journal = Journal(user_path / "rlm.db")
+    journal.write(
+        lambda db: db.execute("update runs set started = started - 86400, life = life - 86400, ended = ended - 86400")
+    )
+    journal.close()
+    with pytest.raises(RunFailedError):
+        resume()
+    assert resume().seconds < 3600
+
+
+def test_answers_of_unknown_cost_stay_so_and_count_when_the_run_goes_on(serve: Serve, log: Path) -> None:
+    silent = Reply("yes", input_tokens=0, output_tokens=0)
+    serve(run("await llm_query('a')"), Reply(status=401), submit("x"), sub=lambda _: silent)
+    priced = RLM("chat", prices={"chat": Rate(1, 1)}, limits=Limits(cost=5.0))
+    with pytest.raises(RunFailedError) as caught:
+        priced.ask("?", log)
+    first, second = caught.value.result, resume()
+    assert (first.cost, first.usage.unpriced) == (None, 1)
+    assert (second.cost, second.usage.unpriced) == (None, 1)
+
+
+def test_what_another_version_has_recorded_besides_does_not_keep_a_run_from_going_on(
+    serve: Serve, log: Path, user_path: Path
+) -> None:
+    serve(run("1"), Reply(status=401), submit("done"))
+    with pytest.raises(RunFailedError):
+        RLM("chat").ask("?", log)
+    journal = Journal(user_path / "rlm.db")
+    journal.write(
+        lambda db: db.execute("update runs set settings = json_set(settings, '$.colour', 'red', '$.limits.moons', 3)")
+    )
+    journal.close()
+    assert resume().answer == "done"

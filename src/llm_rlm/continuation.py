@@ -32,6 +32,10 @@ class Continuation:
     """The cells that bring the variables back."""
     next_cell: int
     """The number of the next cell to run."""
+    stopped: Sequence[int]
+    """The cells that were stopped for their time or lost their sandbox: what they made does not come back."""
+    answer: tuple[str, bool] | None
+    """What one of the cells of the last turn has submitted, and whether it is JSON text."""
 
     @property
     def last_turn(self) -> int:
@@ -49,7 +53,10 @@ def continuation(past: PastRun) -> Continuation:
     kept = [cell for cell in past.cells if _holds(cell, at) and (broken is None or cell.number < broken.number)]
     shown = {cell.call: cell.shown for cell in kept if cell.turn == at and cell.call is not None and cell.shown is not None}
     cells = tuple(Past(cell.number, cell.code, cell.output or "") for cell in kept if cell.outcome in _FINISHED)
-    return Continuation(past, tuple(turns), shown, cells, next_cell=kept[-1].number + 1 if kept else 1)
+    stopped = tuple(cell.number for cell in kept if cell.outcome not in _FINISHED)
+    given = [(cell.answer, cell.answer_is_json) for cell in kept if cell.turn == at and cell.answer is not None]
+    next_cell = kept[-1].number + 1 if kept else 1
+    return Continuation(past, tuple(turns), shown, cells, next_cell, stopped, given[-1] if given else None)
 
 
 def _holds(cell: PastCell, at: int) -> bool:

@@ -115,6 +115,8 @@ class Dispatcher:
         self._latest = 0
         self._rewound = False
         self._refused = 0
+        self.held_up: set[int | None] = set()
+        """The cells of which a limit or a stop has kept a call from its answer."""
         self._waiting: dict[tuple[str, int], list[tuple[int, Deliver]]] = {}
         self._why_stopped = ""
         self._stopped = threading.Event()
@@ -192,6 +194,7 @@ class Dispatcher:
             reply = self._reply(call)
         except Exception as problem:  # noqa: BLE001 - kept, and raised by the run: this thread has nobody to raise it to
             self.problem = problem
+            self.stop("the run is broken and will end")
             reply = CallReply(0, error="the run is broken and will end")
         with self._lock:
             waiting = self._waiting.pop((call.key, call.occurrence))
@@ -220,7 +223,7 @@ class Dispatcher:
             if offer is not None:
                 self._budget.give_back_call(offer.bound)
             return self._refuse(call, self._why_stopped, "stop")
-        return self._send(call, _Sending(lane, arguments, offer, ticket))
+        return self._send(call, _Sending(lane, arguments, offer, ticket, self._manner.policy.seconds))
 
     def _recorded(self, call: _Call) -> CallReply | None:
         """What the journal has of this very call, asked by the same cell before."""
@@ -250,6 +253,8 @@ class Dispatcher:
 
     def _refuse(self, call: _Call, shown: str, why: str) -> CallReply:
         """Not send a call; recorded, so that its cell can be run again, unless that has become a habit."""
+        if why != "arguments":
+            self.held_up.add(call.cell)
         self._refused += 1
         if self._refused <= _MOST_REFUSED_RECORDED:
             self._journal.refuse_call(self._run_id, self._record(call), shown, why)
@@ -266,12 +271,13 @@ class Dispatcher:
             number = self._journal.begin_call(self._run_id, self._record(call), sending.offer.bound)
         except BaseException:
             sending.leave()
+            self._budget.give_back_call(sending.offer.bound)
             raise
         again = partial(self._again, sending, number)
         try:
             completion = persist(sending.attempt, self._manner.policy, again, self._stopped)
         except Exception as problem:  # noqa: BLE001 - a plugin or provider may raise anything; it is this call's outcome
-            return self._fail(number, sending, problem)
+            return self._fail(call, number, sending, problem)
         return self._settle(call, number, sending, completion)
 
     def _again(self, sending: _Sending, number: int, failure: Failure) -> None:
@@ -285,17 +291,20 @@ class Dispatcher:
         wrong = sending.why_no_answer(completion)
         if wrong is not None:
             self._budget.end_call(bound, spent, failed=True)
-            self._journal.fail_call(number, "limit" if sending.is_cut(completion) else wrong, wrong, spent)
+            self._journal.fail_call(number, wrong, wrong, spent)
             return CallReply(0, error=wrong)
+        reply = _checked(call.request, completion.text)
         try:
-            self._journal.end_call(number, completion.text, spent)
+            self._journal.end_call(number, completion.text, spent, servable=reply.error is None)
         finally:
             self._budget.end_call(bound, spent, failed=False)
-        return _checked(call.request, completion.text)
+        return reply
 
-    def _fail(self, number: int, sending: _Sending, problem: Exception) -> CallReply:
+    def _fail(self, call: _Call, number: int, sending: _Sending, problem: Exception) -> CallReply:
         """Record a call that brought no answer. One that a limit or a stop kept from another attempt is asked when resumed."""
         held_up = "limit" if isinstance(problem, LimitReachedError) else "stop" if self._stopped.is_set() else None
+        if held_up is not None:
+            self.held_up.add(call.cell)
         maybe_paid = not isinstance(problem, _StoppedError) and failure_of(sending.problem or problem).maybe_paid
         error, public = held_up or sending.error, str(problem) if isinstance(problem, RLMError) else _public(problem)
         self._budget.end_call(sending.offer.bound, None, failed=True, maybe_paid=maybe_paid)
@@ -349,8 +358,9 @@ class Dispatcher:
 class _Sending:
     """One call on its way: its attempts, each let through by the gate of its model."""
 
-    def __init__(self, lane: _Lane, arguments: Mapping[str, Any], offer: Offer, ticket: Ticket) -> None:
+    def __init__(self, lane: _Lane, arguments: Mapping[str, Any], offer: Offer, ticket: Ticket, longest: float) -> None:
         self.lane = lane
+        self._longest = longest
         self.offer = offer
         self.problem: Exception | None = None
         self.error = ""
@@ -381,7 +391,9 @@ class _Sending:
         if failure is None:
             self.lane.gate.leave(ticket)
         else:
-            self.lane.gate.leave(ticket, refused=failure.refused, after=failure.after or 0.0, succeeded=False)
+            # What this call would not wait for itself, the others do not wait for either.
+            after = failure.after if failure.after is not None and failure.after <= self._longest else 0.0
+            self.lane.gate.leave(ticket, refused=failure.refused, after=after, succeeded=False)
 
     def is_cut(self, completion: Completion) -> bool:
         """Whether the answer was cut because of a limit of the run."""

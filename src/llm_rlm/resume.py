@@ -12,6 +12,7 @@ from .continuation import continuation
 from .errors import UsageError, amount
 from .journal import Journal
 from .journal.history import find_run, past_run
+from .journal.owner import refuse_if_owned
 from .result import Result
 from .run import journal_path
 
@@ -36,6 +37,7 @@ class Resumption:
         """What came of the run, if it is finished."""
         if self.result is not None:
             return
+        refuse_if_owned(past)
         _check_raised(past, limits)
         self.context = _same_context(past, context)
 

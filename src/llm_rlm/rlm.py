@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from . import context as contexts
 from . import models, prompts
@@ -83,10 +83,10 @@ class RLM:
                 f"run {past.id} was driven by LLM's own chain and cannot be resumed; its answers serve runs that ask the same"
             )
             raise UsageError(message)
-        limits = Limits(**settings.pop("limits"))
+        limits = Limits(**_known(Limits, settings.pop("limits")))
         sub_model = past.sub_model if past.sub_model != past.model else None
         more["prices"] = {name: Rate(**rate) for name, rate in more["prices"].items()}
-        return cls(past.model, sub_model, limits, Settings(**settings), key=key, **more)
+        return cls(past.model, sub_model, limits, Settings(**_known(Settings, settings)), key=key, **_known(cls, more))
 
     def ask(self, question: str, context: AnyContext = None, *, observer: Observer | None = None) -> Result:
         """Ask, and wait for the answer.
@@ -139,7 +139,8 @@ class Asking:
         if not question.strip():
             message = "the question is empty"
             raise UsageError(message)
-        self._question = question
+        # Arguments of a command may hold bytes that are no text.
+        self._question = question = question.encode("utf-8", "backslashreplace").decode()
         self._resumed = resumption.point() if resumption is not None else None
         prices = Prices(rlm.prices)
         prices.warm()
@@ -160,6 +161,11 @@ class Asking:
         self._log = LLMLog(rlm.llm_log) if rlm.llm_log is not None else None
         spending = Spending(self._model, rlm.options, prices, limits)
         self._loop = Loop(root, self._run, question, spending, self._log.add if self._log is not None else None)
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self._run.id
 
     def stop(self, why: str) -> None:
         """Stop spending, and let the root model give its best answer from what it has. Called from any thread."""
@@ -227,6 +233,12 @@ def _asked(rlm: RLM) -> dict[str, object]:
     """What of the engine is recorded besides models, limits and settings: whatever JSON can hold."""
     asked = {"system": rlm.system, "options": dict(rlm.options), "sub_options": dict(rlm.sub_options), "stream": rlm.stream}
     return asked | {"prices": {name: vars(rate) for name, rate in rlm.prices.items()}, "default_cost": rlm.default_cost}
+
+
+def _known(kind: type, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What another version has recorded that this one knows as well."""
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in recorded.items() if name in names}
 
 
 def _abandon(starting: asyncio.Future[Asking]) -> None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from .budget import Bound, Budget, Limits
 from .dispatch import CONCURRENCY, Dispatcher, Manner
-from .errors import SandboxError
+from .errors import RLMError, SandboxError
 from .journal import Journal
-from .journal.owner import drop_after, take_over, this_process
+from .journal.owner import claim, drop_after, let_go, take_over
 from .sandbox import Answer, CellResult, MissingVariableError, NotAnAnswerError, Offer, Session
 
 if TYPE_CHECKING:
@@ -147,8 +147,8 @@ class Run:
         self.context = start.context
         self.settings = start.settings
         self.budget = Budget(asked.limits) if resumed is None else _budget(asked.limits, resumed)
-        self.answer: Answer | None = None
-        self.digest: str | None = None
+        self.answer = Answer(*resumed.answer) if resumed is not None and resumed.answer is not None else None
+        self.digest = resumed.past.documents[0].sha256 if resumed is not None and resumed.past.documents else None
         """SHA-256 of the context, once `end` has returned and if a cell has run."""
         self.observer = observer or Unobserved()
         self._turn: int | None = None if resumed is None else resumed.last_turn
@@ -157,16 +157,19 @@ class Run:
         self._stopped: str | None = None
         self._digest: threading.Thread | None = None
         self._ended = False
+        self._untold = _not_back(resumed) if resumed is not None else ()
+        self._owner = claim()
         try:
             self._journal = Journal(journal_path() if asked.keep else None)
             self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
             if resumed is None:
                 self._record(asked, sub)
             else:
-                take_over(self._journal, self.id, _settings(asked, self.settings))
+                take_over(self._journal, resumed.past, self._owner, _settings(asked, self.settings))
                 drop_after(self._journal, self.id, resumed.last_turn, resumed.next_cell)
                 self._dispatcher.remember()
         except BaseException:
+            let_go(self._owner)
             start.discard()
             raise
         self._session = start.session
@@ -213,13 +216,22 @@ class Run:
             result = self._session.run_cell(number, code, self.observer.cell_output)
             if self._dispatcher.problem is not None:
                 raise self._dispatcher.problem
-            if result.submitted is not None:
-                self.answer = result.submitted
-            columns = {"outcome": result.outcome, "running": result.running}
-            self._journal.end_cell(self.id, number, result.output, show(result), **columns)
+            result, self._untold = replace(result, notes=(*self._untold, *result.notes)), ()
+            self._end_cell(number, result)
             self.observer.cell_finished(result)
             self._start_digest()
         return result
+
+    def _end_cell(self, number: int, result: CellResult) -> None:
+        """Record what came of a cell, and its answer if it has submitted one."""
+        held_up = result.outcome == "interrupted" or number in self._dispatcher.held_up
+        columns: dict[str, object] = {"outcome": result.outcome, "running": result.running, "held_up": held_up}
+        given = result.submitted
+        if given is not None:
+            self.answer = given
+            columns["answer_is_json"] = given.is_json
+        answer = given.text if given is not None else None
+        self._journal.end_cell(self.id, number, result.output, show(result), answer=answer, **columns)
 
     def submit(self, answer: object = None, variable_name: object = None) -> str | None:
         """Take the final answer. A str is what is wrong with the arguments, for the model."""
@@ -264,6 +276,7 @@ class Run:
             self._await_digest()
             self.budget.release(self.id)
             self._record_end(finish, error)
+            let_go(self._owner)
         finally:
             # Calls under way may be paid: they are recorded before the journal closes.
             self._dispatcher.close(then=self._journal.close)
@@ -278,7 +291,7 @@ class Run:
             model=asked.model,
             sub_model=sub.default.model_id,
             settings=_settings(asked, self.settings),
-            process=this_process(),
+            process=self._owner,
         )
 
     def _record_end(self, finish: str | None, error: str | None) -> None:
@@ -296,7 +309,7 @@ class Run:
 
     def _start_digest(self) -> None:
         """Hash the context beside what comes after the first cell, so that the start does not wait for it."""
-        if self._digest is None and self.context.path is not None:
+        if self._digest is None and self.digest is None and self.context.path is not None:
             self._digest = threading.Thread(target=self._take_digest, name="llm-rlm-digest", daemon=True)
             self._digest.start()
 
@@ -305,16 +318,26 @@ class Run:
             self._digest.join()
 
     def _take_digest(self) -> None:
-        with suppress(OSError):  # the file may be gone by now; then there is no hash of it
-            self.digest = self.context.digest()
-        if self.digest is not None:
-            self._journal.add_digest(self.id, self.context.name, self.digest)
+        # The file may be gone by now; then there is no hash of it. A journal that is broken is noticed by those who need it.
+        with suppress(OSError, RLMError):
+            digest = self.context.digest()
+            if digest is not None:
+                self._journal.add_digest(self.id, self.context.name, digest)
+            self.digest = digest
 
 
 def _budget(limits: Limits, resumed: Continuation) -> Budget:
     """A budget of which a part is used."""
     past = resumed.past
     return Budget(limits, replace(past.usage), possible=past.possible)
+
+
+def _not_back(resumed: Continuation) -> tuple[str, ...]:
+    """What the root model must know of a run that goes on in a new sandbox."""
+    if not resumed.stopped:
+        return ()
+    cells = ", ".join(map(str, resumed.stopped))
+    return (f"The sandbox is a new one: what cells that had to be stopped have made is gone (cells {cells}).",)
 
 
 def _documents(context: Context) -> list[dict[str, object]]:
@@ -328,7 +351,7 @@ def _documents(context: Context) -> list[dict[str, object]]:
 
 def _settings(asked: Asked, settings: Settings) -> str:
     """What is needed to go on with the run, as JSON text."""
-    return json.dumps({**asdict(settings), "limits": asdict(asked.limits), **asked.more})
+    return json.dumps({**asdict(settings), "limits": asdict(asked.limits), **asked.more}, default=str)
 
 
 def _manner(settings: Settings) -> Manner:

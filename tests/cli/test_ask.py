@@ -270,7 +270,9 @@ def test_the_second_ctrl_c_aborts_and_leaves_nothing_behind(serve: Serve, log: s
     _read_until(process, "Stopping")
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout, stderr) == (130, "", "Aborted\n")
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.startswith("Aborted. To go on: llm rlm resume ")
+    assert stderr.count("\n") == 1
     assert list(temporary.iterdir()) == []
 
 

@@ -226,6 +226,14 @@ def test_the_cache_is_shown_and_cleared_and_the_runs_keep_their_record(serve: Se
     journal.close()
 
 
+def test_an_answer_that_does_not_fit_its_schema_does_not_serve(serve: Serve, log: str) -> None:
+    code = run("await llm_query('a', schema='n int')")
+    models = serve(code, submit("done"), code, submit("done"), sub=lambda _: say("no number"))
+    for _ in range(2):
+        llm_rlm(*ASK, "-c", log)
+    assert len(models.sub_requests) == 2
+
+
 # Going on with a run
 
 

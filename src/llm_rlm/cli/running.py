@@ -29,6 +29,7 @@ ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
 def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Status], Asking | Result]) -> None:
     """Begin a run, wait for its end, print what came of it, and exit as it ended."""
     from llm_rlm.errors import RLMError, UnknownModelError, UsageError  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.llmlog import is_kept  # noqa: PLC0415
     from llm_rlm.status import Status  # noqa: PLC0415
 
     status = Status(quiet=given["quiet"], verbose=given["verbose"])
@@ -38,8 +39,9 @@ def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Status],
         raise click.UsageError(str(problem), ctx) from problem
     except RLMError as problem:
         raise click.ClickException(str(problem)) from problem
-    except KeyboardInterrupt:
-        click.echo("Aborted", err=True)
+    except KeyboardInterrupt as interrupt:
+        advice = "".join(f". To go on: llm rlm resume {run}" for run in interrupt.args if is_kept(given))
+        click.echo(f"Aborted{advice}", err=True)
         ctx.exit(ABORTED)
     _finish(ctx, result, status, given)
 
@@ -53,8 +55,11 @@ def _run(begin: Callable[[Status], Asking | Result], status: Status) -> Result:
             asking = begin(status)
             if isinstance(asking, Result):
                 return asking
-            with _stopped_by_ctrl_c(asking):
-                return asking.finish()
+            try:
+                with _stopped_by_ctrl_c(asking):
+                    return asking.finish()
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(asking.run_id) from None
     except RunFailedError as failed:
         return failed.result
 
@@ -65,15 +70,19 @@ def _stopped_by_ctrl_c(asking: Asking) -> Iterator[None]:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        click.echo("\nStopping: asking for the best answer so far. Ctrl-C again aborts.", err=True)
-        # In a thread of its own: what this interrupts may hold the locks that stopping needs.
-        threading.Thread(target=asking.stop, args=("the user stopped the run",), daemon=True).start()
+        # In a thread of its own: what this interrupts may hold the locks that are needed.
+        threading.Thread(target=_stop, args=(asking,), daemon=True).start()
 
     before = signal.signal(signal.SIGINT, stop)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _stop(asking: Asking) -> None:
+    click.echo("\nStopping: asking for the best answer so far. Ctrl-C again aborts.", err=True)
+    asking.stop("the user stopped the run")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Writes of many threads to one SQLite connection, committed together."""
+"""Writes of many threads to one SQLite connection, committed together by a thread of its own."""
 
 from __future__ import annotations
 
+import queue
 import sqlite3
 import threading
 from contextlib import suppress
@@ -12,46 +13,50 @@ from llm_rlm.errors import RLMError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+_MOST = 1_000
+"""Writes that are committed together."""
+
 
 class Commits:
-    """A connection shared by all threads of a run."""
+    """A connection shared by all threads of a run.
+
+    One thread does all that has come in one transaction: a thousand calls at once need a few commits, not two each. And one who
+    is interrupted while it waits, by a signal, interrupts nobody else.
+    """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         """Take over the connection."""
         self._db = db
         self._lock = threading.Lock()
         """Guards the connection."""
-        self._queue: list[_Entry] = []
-        self._writing = False
-        self._queue_lock = threading.Lock()
-        """Guards the queue, and that one of those who wait is committing."""
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._work, name="llm-rlm-journal", daemon=True)
+        self._writer.start()
 
     def close(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            self._db.close()
+        """Close the connection, once all that has come is written."""
+        self._queue.put(None)
+        if threading.current_thread() is not self._writer:
+            self._writer.join()
 
     def rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, Any]]:
-        """The rows of a query, as dicts."""
-        with self._lock:
-            cursor = self._db.execute(sql, parameters)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
+        """The rows of a query, as dicts. Raises RLMError where it cannot be read."""
+        try:
+            with self._lock:
+                cursor = self._db.execute(sql, parameters)
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in cursor]
+        except sqlite3.Error as problem:
+            message = f"the journal cannot be read: {problem}"
+            raise RLMError(message) from problem
 
     def write[Outcome](self, work: Callable[[sqlite3.Connection], Outcome]) -> Outcome:
-        """Do `work` in a transaction and return what it returns, once that is committed. Raises RLMError where it cannot be.
-
-        One who writes commits for all who have come by then, and hands over to the first of those who came meanwhile: a
-        thousand calls at once need a few commits, not two each, and nobody waits for a lock only to see that all is done.
-        """
+        """Do `work` in a transaction and return what it returns, once that is committed. Raises RLMError where it cannot be."""
         entry = _Entry(work)
-        with self._queue_lock:
-            self._queue.append(entry)
-            leads, self._writing = not self._writing, True
-        if not leads:
-            entry.woken.acquire()
-        if not entry.done:
-            self._commit_queue(entry)
+        self._queue.put(entry)
+        if not self._writer.is_alive():
+            self._work_off()
+        entry.done.acquire()
         if isinstance(entry.problem, sqlite3.Error):
             message = f"the journal cannot be written: {entry.problem}"
             raise RLMError(message) from entry.problem
@@ -60,18 +65,31 @@ class Commits:
         outcome: Outcome = entry.outcome
         return outcome
 
-    def _commit_queue(self, leader: _Entry) -> None:
-        with self._queue_lock:
-            entries, self._queue = self._queue, []
-        try:
+    def _work(self) -> None:
+        while (entry := self._queue.get()) is not None:
+            entries, last = [entry], False
+            with suppress(queue.Empty):
+                while len(entries) < _MOST and not last:
+                    following = self._queue.get_nowait()
+                    last = following is None
+                    entries += [following] if following is not None else []
             with self._lock:
                 _commit(self._db, entries)
-        finally:
-            with self._queue_lock:
-                self._writing = bool(self._queue)
-                wake = [entry for entry in entries if entry is not leader] + self._queue[:1]
-            for entry in wake:
-                entry.woken.release()
+            for each in entries:
+                each.done.release()
+            if last:
+                break
+        with self._lock:
+            self._db.close()
+
+    def _work_off(self) -> None:
+        """Nobody writes any more: whoever came too late is told."""
+        with suppress(queue.Empty):
+            while True:
+                entry = self._queue.get_nowait()
+                if entry is not None:
+                    entry.problem = sqlite3.ProgrammingError("it is closed")
+                    entry.done.release()
 
 
 class _Entry:
@@ -79,27 +97,25 @@ class _Entry:
 
     def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
         self.work = work
-        self.done = False
-        self.woken = threading.Lock()
-        self.woken.acquire()
+        self.done = threading.Lock()
+        """Released when it is."""
+        self.done.acquire()
         self.outcome: Any = None
         self.problem: Exception | None = None
 
 
 def _commit(db: sqlite3.Connection, entries: Sequence[_Entry]) -> None:
-    """Do the work of all entries in one transaction. If that fails, none is done and all have the problem."""
+    """Do the work of all entries in one transaction; where one cannot be done, each in its own."""
     try:
         db.execute("begin immediate")
         for entry in entries:
             entry.outcome = entry.work(db)
         db.execute("commit")
-    except BaseException as problem:
+    except Exception as problem:  # noqa: BLE001 - raised again by the thread that waits
         with suppress(sqlite3.Error):
             db.execute("rollback")
+        if len(entries) == 1:
+            entries[0].problem = problem
+            return
         for entry in entries:
-            entry.problem = problem if isinstance(problem, Exception) else RLMError("the journal was interrupted")
-        if not isinstance(problem, Exception):
-            raise
-    finally:
-        for entry in entries:
-            entry.done = True
+            _commit(db, [entry])

@@ -44,6 +44,9 @@ class PastCell:
     outcome: str | None
     held_up: bool
     """Whether a limit or a stop kept it, or one of its calls, from going on."""
+    answer: str | None = None
+    """What it submitted, as text or JSON text."""
+    answer_is_json: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class PastRun:
     answer: str | None
     answer_is_json: bool
     seconds: float
-    """From its start to the last thing it did."""
+    """Of all its lives together, each to the last thing that was done in it."""
     documents: Sequence[Document]
     turns: Sequence[PastTurn]
     cells: Sequence[PastCell]
@@ -89,7 +92,7 @@ class PastRun:
 
 def find_run(journal: Journal, name: str) -> str:
     """The id of the run that `name` is: an id, the beginning of only one, or `last`. Raises UsageError."""
-    last = journal.rows("select id, question from runs order by started desc, id desc limit 1")
+    last = journal.rows("select id from runs order by started desc, id desc limit 1")
     if not last:
         message = "the journal has no run yet"
         raise UsageError(message)
@@ -120,7 +123,7 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
     )
     usage, possible = _usage(journal, run_id)
     limit = {"kind": run["limit_kind"], "limit": run["limit_value"], "used": run["limit_used"]}
-    (last,) = journal.rows(
+    (last,) = journal.rows(  # of a life that did not come to its end
         "select max(moment) as moment from ("
         "select max(started, coalesce(ended, 0)) as moment from runs where id = :run union all"
         " select max(started, coalesce(ended, 0)) from turns where run_id = :run union all"
@@ -141,7 +144,7 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
         error=run["error"],
         answer=run["answer"],
         answer_is_json=bool(run["answer_is_json"]),
-        seconds=max(0.0, last["moment"] - run["started"]),
+        seconds=run["seconds"] + (max(0.0, last["moment"] - (run["life"] or run["started"])) if run["ended"] is None else 0),
         documents=tuple(_documents(journal, run_id)),
         turns=tuple(_turns(journal, run_id)),
         cells=tuple(_cells(journal, run_id)),
@@ -168,14 +171,12 @@ def _turns(journal: Journal, run_id: str) -> list[PastTurn]:
 
 def _cells(journal: Journal, run_id: str) -> list[PastCell]:
     rows = journal.rows(
-        "select number, turn, call, code, output, texts.text as shown, outcome,"
-        " outcome = 'interrupted' or exists (select 1 from calls where calls.run_id = cells.run_id"
-        "  and cell = number and error in ('limit', 'stop')) as held_up"
-        " from readable_cells as cells left join texts on texts.hash = shown_hash"
-        " where run_id = ? and not dropped order by number",
+        "select number, turn, call, code, output, shown.text as shown, outcome, held_up, answer.text as answer, answer_is_json"
+        " from readable_cells as cells left join texts as shown on shown.hash = shown_hash"
+        " left join texts as answer on answer.hash = answer_hash where run_id = ? and not dropped order by number",
         (run_id,),
     )
-    return [PastCell(**row | {"held_up": bool(row["held_up"])}) for row in rows]
+    return [PastCell(**row | {name: bool(row[name]) for name in ("held_up", "answer_is_json")}) for row in rows]
 
 
 def _usage(journal: Journal, run_id: str) -> tuple[Usage, Bound]:
@@ -193,7 +194,7 @@ def _usage(journal: Journal, run_id: str) -> tuple[Usage, Bound]:
     names = ("retried", "unsettled", "input", "output", "cached_input", "cost", "unpriced", "possible_cost")
     both = {name: calls[name] + turns[name] for name in names}
     usage = Usage(calls["calls"], calls["failed"], calls["cached"], turns=turns["turns"], **both)
-    return usage, Bound(calls["possible_tokens"] + turns["possible_tokens"], usage.possible_cost)
+    return usage, sum((Bound(part["possible_tokens"], part["counted_cost"]) for part in (calls, turns)), Bound())
 
 
 _COUNTS = (
@@ -204,7 +205,10 @@ _SUMS = (
     "coalesce(sum(attempts - 1), 0) as retried, coalesce(sum(open), 0) as unsettled,"
     " coalesce(sum(input), 0) as input, coalesce(sum(output), 0) as output,"
     " coalesce(sum(cached_input), 0) as cached_input, coalesce(sum(cost), 0.0) as cost,"
-    " count(*) filter (where input + output > 0 and cost is null) as unpriced,"
-    " coalesce(sum(open * bound_cost), 0.0) as possible_cost, coalesce(sum(open * bound_tokens), 0) as possible_tokens"
+    " count(*) filter (where input is not null and cost is null) as unpriced,"
+    " coalesce(sum(open * bound_cost), 0.0) as possible_cost,"
+    " coalesce(sum((open + (input is not null and cost is null)) * bound_cost), 0.0) as counted_cost,"
+    " coalesce(sum((open + (input + output is 0)) * bound_tokens), 0) as possible_tokens"
 )
-"""What calls and turns have in common; `open` attempts are those whose outcome is not known."""
+"""What calls and turns have in common. `open` attempts are those whose outcome is not known; what an answer of unknown cost or
+size took is counted as the most it can be, as the budget does."""

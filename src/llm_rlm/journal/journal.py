@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llm_rlm.budget import Bound, Spent
 from llm_rlm.errors import RLMError
 
 from .commits import Commits
@@ -19,6 +18,8 @@ from .schema import connect
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from llm_rlm.budget import Bound, Spent
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Journal:
 
         def work(db: sqlite3.Connection) -> None:
             kept = _keep(db, system) if system is not None else None
-            _insert(db, "runs", id=run_id, started=time.time(), system_hash=kept, **columns)
+            now = time.time()
+            _insert(db, "runs", id=run_id, started=now, life=now, system_hash=kept, **columns)
             for document in documents:
                 _insert(db, "documents", run_id=run_id, **document)
 
@@ -91,8 +93,9 @@ class Journal:
         """Record how a run ended: `finish`, `limit_kind`, `limit_value`, `limit_used`, `error`, `answer_is_json`."""
 
         def work(db: sqlite3.Connection) -> None:
-            kept = _keep(db, answer) if answer is not None else None
-            _update(db, "runs", {"id": run_id}, ended=time.time(), answer_hash=kept, process=None, **columns)
+            kept, now = _keep(db, answer) if answer is not None else None, time.time()
+            _update(db, "runs", {"id": run_id}, ended=now, answer_hash=kept, process=None, **columns)
+            db.execute("update runs set seconds = seconds + max(0, ? - coalesce(life, started)) where id = ?", (now, run_id))
 
         self.write(work)
 
@@ -145,12 +148,19 @@ class Journal:
 
         self.write(work)
 
-    def end_cell(self, run_id: str, number: int, output: str, shown: str, **columns: object) -> None:
-        """Record what a cell printed and what the root model is shown of it; `outcome`, and `running` in seconds."""
+    def end_cell(
+        self, run_id: str, number: int, output: str, shown: str, *, answer: str | None = None, **columns: object
+    ) -> None:
+        """Record what a cell printed, what the root model is shown of it, and the answer that it submitted, if it did.
+
+        `outcome`; `running` in seconds; whether a limit or a stop has `held_up` one of its calls; `answer_is_json`.
+        """
         where, ended = {"run_id": run_id, "number": number}, time.time()
 
         def work(db: sqlite3.Connection) -> None:
-            _update(db, "cells", where, output_hash=_keep(db, output), shown_hash=_keep(db, shown), ended=ended, **columns)
+            texts = {"output_hash": _keep(db, output), "shown_hash": _keep(db, shown)}
+            texts |= {"answer_hash": _keep(db, answer)} if answer is not None else {}
+            _update(db, "cells", where, ended=ended, **texts, **columns)
 
         self.write(work)
 
@@ -177,14 +187,15 @@ class Journal:
             )
         )
 
-    def end_call(self, call: int, response: str, spent: Spent) -> None:
-        """Record the answer of a call, before anybody sees it."""
-        columns = {"state": "answered", "ended": time.time(), **_spent(spent)}
+    def end_call(self, call: int, response: str, spent: Spent, *, servable: bool = True) -> None:
+        """Record the answer of a call, before anybody sees it, and whether it may serve later runs."""
+        columns = {"state": "answered", "ended": time.time(), "servable": servable, **_spent(spent)}
         self.write(lambda db: _update(db, "calls", {"id": call}, response_hash=_keep(db, response), **columns))
 
     def fail_call(self, call: int, error: str, shown: str, spent: Spent | None = None, *, maybe_paid: bool = False) -> None:
         """Record that a call brought no answer: what happened, what its cell is told of it, and what it took."""
-        columns = {"state": "failed", "error": error, "shown_error": shown, "ended": time.time(), **_spent(spent or Spent())}
+        columns = {"state": "failed", "error": error, "shown_error": shown, "ended": time.time()}
+        columns |= _spent(spent) if spent is not None else {}
 
         def work(db: sqlite3.Connection) -> None:
             _update(db, "calls", {"id": call}, **columns)
@@ -261,6 +272,11 @@ def _keep(db: sqlite3.Connection, text: str) -> str:
     return name
 
 
+def _storable(value: object) -> object:
+    """A value as SQLite takes it: names and messages may hold bytes that are no text."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) and not _encodes(value) else value
+
+
 def _encodes(text: str) -> bool:
     try:
         text.encode()
@@ -275,11 +291,11 @@ def _without_surrogates(text: str) -> str:
 
 def _insert(db: sqlite3.Connection, table: str, **columns: object) -> int:
     names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    cursor = db.execute(f"insert into {table} ({names}) values ({marks})", tuple(columns.values()))  # noqa: S608 - our own names
+    cursor = db.execute(f"insert into {table} ({names}) values ({marks})", tuple(map(_storable, columns.values())))  # noqa: S608 - our own names
     return cursor.lastrowid or 0
 
 
 def _update(db: sqlite3.Connection, table: str, where: Mapping[str, object], **columns: object) -> None:
     changes = ", ".join(f"{name} = ?" for name in columns)
     wanted = " and ".join(f"{name} = ?" for name in where)
-    db.execute(f"update {table} set {changes} where {wanted}", (*columns.values(), *where.values()))  # noqa: S608 - our own names
+    db.execute(f"update {table} set {changes} where {wanted}", (*map(_storable, columns.values()), *where.values()))  # noqa: S608 - our own names

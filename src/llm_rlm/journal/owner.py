@@ -1,9 +1,11 @@
-"""Which process has a run: two must not go on with the same one."""
+"""Who has a run: two must not go on with the same one."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from llm_rlm.errors import UsageError
@@ -11,41 +13,63 @@ from llm_rlm.errors import UsageError
 if TYPE_CHECKING:
     import sqlite3
 
+    from .history import PastRun
     from .journal import Journal
 
+_here: set[str] = set()
+"""The runs that go on in this process, by their owners' names."""
 
-def this_process() -> str:
-    """The name of this process, unlike that of any other, also of one that had its number before."""
+
+def claim() -> str:
+    """A name for who has a run: this process, told from any that had its number before, and this run of it."""
     import psutil  # noqa: PLC0415 - takes a while to import
 
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+    owner = f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}:{secrets.token_hex(4)}"
+    _here.add(owner)
+    return owner
 
 
-def take_over(journal: Journal, run_id: str, settings: str) -> None:
-    """Make a run this process's, to go on with it under these `settings` (JSON text).
+def let_go(owner: str) -> None:
+    """The run of that owner has ended."""
+    _here.discard(owner)
 
-    What was under way when it ended may have been paid, and is marked so. Raises UsageError if another process has the run.
+
+def refuse_if_owned(past: PastRun) -> None:
+    """Raise UsageError if somebody still has the run."""
+    if past.process is not None and _is_alive(past.process):
+        message = f"run {past.id} is still going on, in process {past.process.split(':')[1]}: wait for it, or end it first"
+        raise UsageError(message)
+
+
+def take_over(journal: Journal, past: PastRun, owner: str, settings: str) -> None:
+    """Make a run this owner's, to go on with it under these `settings` (JSON text).
+
+    What was under way when it ended may have been paid, and is marked so. Raises UsageError if somebody else has it, or has
+    gone on with it since it was read as `past`.
     """
-    process = this_process()
+    refuse_if_owned(past)
+    where = (past.id,)
 
-    def work(db: sqlite3.Connection) -> str | None:
-        (owner,) = db.execute("select process from runs where id = ?", (run_id,)).fetchone()
-        if owner is not None and owner != process and _is_alive(owner):
-            return str(owner)
-        where = (run_id,)
-        db.execute("update calls set state = 'unknown', unsettled = unsettled + 1 where run_id = ? and state = 'sent'", where)
+    def work(db: sqlite3.Connection) -> bool:
+        now_there = db.execute("select process, finish from runs where id = ?", where).fetchone()
+        if now_there != (past.process, past.finish):
+            return False
+        db.execute(
+            "update calls set state = 'unknown', unsettled = unsettled + 1 where run_id = ? and state = 'sent'",
+            where,
+        )
         db.execute(
             "update turns set unsettled = unsettled + 1, dropped = 1 where run_id = ? and ended is null and not dropped", where
         )
         db.execute(
-            "update runs set process = ?, settings = ?, finish = null, ended = null, error = null, limit_kind = null,"
-            " limit_value = null, limit_used = null, answer_hash = null, answer_is_json = null where id = ?",
-            (process, settings, run_id),
+            "update runs set process = ?, settings = ?, seconds = ?, life = ?, finish = null, ended = null, error = null,"
+            " limit_kind = null, limit_value = null, limit_used = null, answer_hash = null, answer_is_json = null where id = ?",
+            (owner, settings, past.seconds, time.time(), past.id),
         )
-        return None
+        return True
 
-    if (owner := journal.write(work)) is not None:
-        message = f"run {run_id} is still going on, in process {owner.split(':')[1]}: wait for it, or end it first"
+    if not journal.write(work):
+        message = f"somebody else has gone on with run {past.id} meanwhile: look again"
         raise UsageError(message)
 
 
@@ -60,11 +84,13 @@ def drop_after(journal: Journal, run_id: str, turn: int, cell: int) -> None:
 
 
 def _is_alive(owner: str) -> bool:
-    import psutil  # noqa: PLC0415 - see this_process
+    import psutil  # noqa: PLC0415 - see claim
 
-    host, number, started = owner.rsplit(":", 2)
+    host, number, started = owner.split(":")[:3]
     if host != socket.gethostname():
         return False
+    if int(number) == os.getpid():
+        return owner in _here
     try:
         return abs(psutil.Process(int(number)).create_time() - float(started)) < 1
     except psutil.Error:

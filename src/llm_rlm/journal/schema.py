@@ -89,6 +89,8 @@ MIGRATIONS = (
     alter table runs add column system_hash text references texts(hash);
     alter table runs add column limit_value real;
     alter table runs add column limit_used real;
+    alter table runs add column life real;
+    alter table runs add column seconds real not null default 0;
     alter table documents add column modified integer;
     alter table turns add column last_why text;
     alter table turns add column messages_hash text references texts(hash);
@@ -100,6 +102,9 @@ MIGRATIONS = (
     alter table turns add column dropped integer not null default 0;
     alter table cells add column call integer;
     alter table cells add column shown_hash text references texts(hash);
+    alter table cells add column held_up integer not null default 0;
+    alter table cells add column answer_hash text references texts(hash);
+    alter table cells add column answer_is_json integer;
     alter table cells add column dropped integer not null default 0;
     alter table calls rename to calls_1;
     drop index calls_by_key;
