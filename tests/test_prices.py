@@ -37,7 +37,7 @@ class _Plugin(llm.KeyModel):
         vars(self).update(more)
 
     def execute(self, *_: Any, **__: Any) -> Any:
-        raise NotImplementedError
+        raise AssertionError
 
 
 Plugin: Any = _Plugin

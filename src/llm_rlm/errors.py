@@ -1,4 +1,4 @@
-"""The errors of llm-rlm; `RunFailedError` stands in `result`, whose value it carries, and `AbortedError` in `loop`.
+"""The errors of llm-rlm; `RunFailedError` stands in `result`, whose value it carries, and `AbortedError` in `turns`.
 
     RLMError
     ├── UsageError             an argument, option or source that cannot be used; says which, and what to do

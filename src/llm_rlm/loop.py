@@ -2,68 +2,48 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
-from . import models, prompts
-from .errors import LimitReachedError, ModelError, RLMError, amount
-from .retries import Policy, failure_of, persist
+from . import prompts
+from .errors import ModelError, amount
 from .root import reply_from
 from .run import EXECUTE, SUBMIT, show
-from .spending import OUTPUT_TOKENS
 from .tools import perform
+from .turns import AbortedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    import llm
+    from collections.abc import Iterator, Mapping
 
     from .budget import Budget
     from .continuation import Continuation
     from .result import Finish
-    from .retries import Failure
     from .root import Reply, Root, ToolCall
     from .run import Run
     from .sandbox import CellResult
-    from .spending import Offer, Spending
+    from .turns import Turns
 
 _MOST_MALFORMED = 3
-_WAIT = 0.5
 _MOST_NAMED = 10
-_SHOWN_LAST, _CUT = 4_000, 3_000
-"""Tokens that a last turn can always be told anew, and bytes of what tools said among them."""
 _TIME_IS_UP = "the time limit of the run is reached"
-
-
-class AbortedError(RLMError):
-    """The caller aborted the run."""
 
 
 class Loop:
     """Takes turns until the root model has answered. `stop` and `abort` may be called from any thread."""
 
-    def __init__(
-        self, root: Root, run: Run, question: str, spending: Spending, log: Callable[[llm.Response], None] | None = None
-    ) -> None:
-        """Nothing is sent yet. `spending` tells what the root model's turns take; `log` gets each of its responses."""
+    def __init__(self, root: Root, run: Run, question: str, turns: Turns) -> None:
+        """Nothing is sent yet."""
         self._root = root
         self._run = run
         self._question = question
-        self._spending = spending
-        self._log = log
+        self._turns = turns
         self._results: list[tuple[ToolCall, str]] = []
         self._prose = ""
         self._asked_to_submit = False
         self._malformed = 0
         self._stopped: str | None = None
         self._aborted: str | None = None
-        self._ended = threading.Event()
-        """Set when no attempt of the root model is waited for any more."""
-        self._events: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
-        """Replies of the root model, and what ends the waiting for them."""
 
     def stop(self, why: str) -> None:
         """Stop spending: no cell and no sub-call any more, and one last turn for the best answer there is."""
@@ -74,11 +54,9 @@ class Loop:
     def abort(self, why: str) -> None:
         """End now: `turns` raises AbortedError."""
         self._aborted = why
-        self._ended.set()
         self._run.interrupt(why)
         self._run.cancel()
-        self._events.put(AbortedError(why))
-        models.cancel(self._root.model)
+        self._turns.abort(why)
 
     def turns(self, resumed: Continuation | None = None) -> Finish:
         """Ask the root model and do what it says, until it has submitted or may not go on.
@@ -95,8 +73,10 @@ class Loop:
                     say, shown = self._act(reply, shown), {}
                     if self._run.answer is not None or last is not None or self._is_over(reply):
                         return self._finish()
-                last = self._why_last()
-                reply, last = self._turn(say, last)
+                if self._aborted is not None:
+                    raise AbortedError(self._aborted)
+                reply, last = self._turns.take(say, self._results, self._why_last())
+                self._results = []
                 if reply is None:
                     return self._finish()
 
@@ -118,105 +98,6 @@ class Loop:
         elif left["turns"] == 1:
             budget.reach("turns", budget.usage.turns + 1)
         return self._stopped or (str(budget.reached) if budget.reached is not None else None)
-
-    def _turn(self, say: str | None, last: str | None) -> tuple[Reply | None, str | None]:
-        """Ask the root model once, and record it. Returns its reply, and why that was the last if it was.
-
-        There is no reply when it has not come by the end of the time limit and its grace, or when no limit leaves room for it.
-        """
-        if self._aborted is not None:
-            raise AbortedError(self._aborted)
-        try:
-            offer, last = self._reserve(say, last)
-        except LimitReachedError:
-            return None, last
-        results, self._results = self._results, []
-        run, said = self._run, say if last is None else _joined(say, prompts.render("last_turn", why=last, submit=SUBMIT))
-        run.begin_turn(say, [output for _, output in results], offer.bound, last)
-        turn = partial(self._root.ask, said, results, offer.options)
-        threading.Thread(target=self._ask, args=(turn, offer), name="llm-rlm-root", daemon=True).start()
-        reply = self._wait()
-        if reply is None or isinstance(reply, Exception):
-            self._ended.set()
-            self._fail(offer, reply)
-            return None, last
-        spent = self._spending.spent(reply.tokens)
-        run.end_turn(reply.as_dict(), reply.messages, spent)
-        run.budget.settle(offer.bound, spent)
-        self._hold()
-        if self._log is not None and reply.response is not None:
-            self._log(reply.response)
-        return reply, last
-
-    def _fail(self, offer: Offer, problem: Exception | None) -> None:
-        """Record a turn without a reply. Raises what that means for the run; nothing if a limit is why."""
-        budget, failure = self._run.budget, failure_of(problem) if problem is not None else None
-        maybe_paid = failure is None or failure.maybe_paid
-        budget.settle(offer.bound, None, maybe_paid=maybe_paid)
-        self._run.fail_turn(maybe_paid=maybe_paid)
-        if problem is None:
-            models.cancel(self._root.model)
-            budget.reach("seconds", budget.seconds())
-        elif isinstance(problem, AbortedError):
-            raise problem
-        elif not isinstance(problem, LimitReachedError):
-            message = f"{self._root.model.model_id} did not answer: {models.describe(problem, self._root.key)}"
-            raise ModelError(message) from problem
-
-    def _reserve(self, say: str | None, last: str | None) -> tuple[Offer, str | None]:
-        """Room for the turn, and why it has to be the last if it has. Raises LimitReachedError where there is none at all."""
-        offers = self._offers(say)
-        if last is None:
-            if (offer := self._reserve_turn(offers)) is not None:
-                return offer, None
-            last = str(self._run.budget.reached)
-        try:
-            return self._reserve_last_turn(offers), last
-        except LimitReachedError:
-            each = _CUT // max(1, len(self._results))
-            self._results = [(call, _cut(output, each)) for call, output in self._results]
-            return self._reserve_last_turn(self._offers(say)), last
-
-    def _offers(self, say: str | None) -> Sequence[Offer]:
-        return self._spending.offers(self._root.input_tokens(say, self._results))
-
-    def _reserve_turn(self, offers: Sequence[Offer]) -> Offer | None:
-        """Reserve a turn and what a last one after it takes. None where both do not fit."""
-        after = [self._spending.bound(offer.bound.tokens + _SHOWN_LAST, OUTPUT_TOKENS[-1]) for offer in offers]
-        bounds = [(offer.bound, later) for offer, later in zip(offers, after, strict=True)]
-        taken = self._run.budget.reserve_turn(self._run.id, bounds)
-        return offers[taken] if taken is not None else None
-
-    def _reserve_last_turn(self, offers: Sequence[Offer]) -> Offer:
-        return offers[self._run.budget.reserve_last_turn(self._run.id, [offer.bound for offer in offers])]
-
-    def _hold(self) -> None:
-        """Hold back what a last turn takes after the one that is over."""
-        tokens = self._root.input_tokens(None) + _SHOWN_LAST
-        self._run.budget.hold(self._run.id, self._spending.bound(tokens, OUTPUT_TOKENS[-1]))
-
-    def _ask(self, turn: Callable[[], Reply], offer: Offer) -> None:
-        """In a thread of its own, because nothing ends a request that hangs."""
-        try:
-            self._events.put(persist(turn, Policy(), partial(self._again, offer), self._ended))
-        except Exception as problem:  # noqa: BLE001 - raised again by the thread that waits
-            self._events.put(problem)
-
-    def _again(self, offer: Offer, failure: Failure) -> None:
-        """Before another attempt: count it, and record that the last one failed."""
-        self._run.budget.retry(offer.bound, maybe_paid=failure.maybe_paid)
-        self._run.retry_turn(maybe_paid=failure.maybe_paid)
-        self._run.observer.warned(f"{self._root.model.model_id} did not answer and is asked again")
-
-    def _wait(self) -> Reply | Exception | None:
-        """What comes next; None once the time limit and its grace are over. In short waits: Windows interrupts no other."""
-        budget = self._run.budget
-        while True:
-            try:
-                return self._events.get(timeout=_WAIT)
-            except queue.Empty:
-                if budget.limits.seconds is not None and budget.seconds() > budget.limits.seconds + budget.limits.grace:
-                    return None
 
     def _act(self, reply: Reply, shown: Mapping[int, str]) -> str | None:
         """Do what the reply asks for, but for tool calls whose cells have `shown` something already. Returns what to say next.
@@ -296,13 +177,3 @@ def standing(budget: Budget, result: CellResult) -> str:
     if news:
         parts.append("variables: " + ", ".join(news[:_MOST_NAMED]))
     return f"[{'; '.join(parts)}]"
-
-
-def _cut(text: str, most: int) -> str:
-    """The beginning of a text of more than so many bytes, each of which may be a token."""
-    data = text.encode("utf-8", "replace")
-    return text if len(data) <= most else f"{data[:most].decode('utf-8', 'ignore')}\n... [cut]"
-
-
-def _joined(*parts: str | None) -> str:
-    return "\n\n".join(part for part in parts if part)

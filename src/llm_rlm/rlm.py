@@ -14,7 +14,7 @@ from .context import Readable
 from .dispatch import SubModels
 from .errors import RLMError, UsageError, amount
 from .llmlog import LLMLog
-from .loop import AbortedError, Loop
+from .loop import Loop
 from .prices import Prices, how_to_give
 from .result import Result, RunFailedError
 from .resume import Resumption, read
@@ -22,6 +22,7 @@ from .root import Root
 from .run import EXECUTE, SUBMIT, Asked, Run, Settings, Start
 from .spending import Spending
 from .tools import tools_for
+from .turns import AbortedError, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,7 +161,8 @@ class Asking:
         root.recall(self._run.id, question)
         self._log = LLMLog(rlm.llm_log) if rlm.llm_log is not None else None
         spending = Spending(self._model, rlm.options, prices, limits)
-        self._loop = Loop(root, self._run, question, spending, self._log.add if self._log is not None else None)
+        turns = Turns(root, self._run, spending, self._log.add if self._log is not None else None)
+        self._loop = Loop(root, self._run, question, turns)
 
     @property
     def run_id(self) -> str:
