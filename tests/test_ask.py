@@ -391,3 +391,13 @@ def test_a_call_that_is_under_way_when_the_run_ends_is_recorded_when_it_is_answe
         while db.execute(states).fetchall() != [("answered", "paid")] and time.monotonic() < until:
             time.sleep(0.05)
         assert db.execute(states).fetchall() == [("answered", "paid")]
+
+
+def test_a_server_that_does_not_say_what_an_answer_took_is_asked_for_streams(serve: Serve) -> None:
+    message = {"role": "assistant", "content": "no usage here"}
+    choices = [{"index": 0, "finish_reason": "stop", "message": message}]
+    whole = json.dumps({"id": "x", "object": "chat.completion", "created": 1, "model": "chat", "choices": choices}).encode()
+    code = run("rs = [str(await llm_query(f'p{i}')) for i in range(3)]")
+    models = serve(code, submit_variable("rs"), sub=lambda request: say("fine") if request.stream else Reply(raw_body=whole))
+    result = RLM("chat").ask("?", context="x")
+    assert (result.answer, len(models.sub_requests), result.usage.retried) == (["fine"] * 3, 4, 1)

@@ -124,13 +124,25 @@ def check_options(model: llm.Model, options: Mapping[str, object]) -> None:
         raise UsageError(message) from None
 
 
+_streamed_only: weakref.WeakSet[llm.Model] = weakref.WeakSet()
+"""Models whose servers do not say what an answer took: LLM 0.36 stumbles over that where it is not streamed."""
+
+
 def complete(model: llm.Model, prompt: str, *, key: str | None, options: Mapping[str, object], **more: Any) -> Completion:  # noqa: ANN401 - passed on to llm
-    """Ask for one answer, alone: no history, not streamed. `more` is passed on: `system`, `schema`."""
-    arguments: dict[str, Any] = {"stream": False, "options": dict(options), **more}
+    """Ask for one answer, alone, without a history. `more` is passed on: `system`, `schema`.
+
+    Not streamed, which is faster, unless the model's server has shown that LLM cannot read it so.
+    """
+    arguments: dict[str, Any] = {"stream": model in _streamed_only, "options": dict(options), **more}
     if key is not None:
         arguments["key"] = key
     response = model.prompt(prompt, **arguments)
-    return Completion(read(response), tokens_of(response), _is_cut(response))
+    try:
+        return Completion(read(response), tokens_of(response), _is_cut(response))
+    except BrokenReplyError as problem:
+        if isinstance(problem.__cause__, AttributeError) and "model_dump" in str(problem.__cause__):
+            _streamed_only.add(model)
+        raise
 
 
 def read(response: llm.Response) -> str:
