@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .budget import Tokens
 
-__all__ = ["Price", "Prices", "Rate", "how_to_give", "parse"]
+__all__ = ["Price", "Prices", "Rate", "how_to_give", "is_known", "parse"]
 
 PROVIDERS = {
     "anthropic": "anthropic",
@@ -121,6 +121,13 @@ def parse(text: str) -> tuple[str, Rate]:
         cure = "write MODEL=IN,OUT or MODEL=IN,OUT,CACHED in USD per million tokens, such as my-model=0.1,0.4"
         message = f"the price {text!r} cannot be used: {problem}; {cure}"
         raise UsageError(message) from None
+
+
+def is_known(name: str) -> bool:
+    """Whether a price of that name is for any model of LLM: an id, an alias, or the name that a provider has for it."""
+    import llm  # noqa: PLC0415 - slow to import
+
+    return name in llm.get_model_aliases() or any(name in _reference(model) for model in llm.get_models())
 
 
 def how_to_give(model_id: str) -> str:

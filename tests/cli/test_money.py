@@ -86,6 +86,13 @@ def test_a_price_that_cannot_be_read_is_said_before_anything_is_sent(serve: Serv
     assert "write MODEL=IN,OUT" in result.stderr
 
 
+def test_a_price_for_a_model_that_is_not_there_is_a_mistake(serve: Serve, log: str) -> None:
+    models = serve(submit("done"))
+    result = llm_rlm(*ASK, "-c", log, "--price", "chta=1,2")
+    assert (result.exit_code, models.server.count) == (2, 0)
+    assert "--price: LLM knows no model 'chta'" in result.stderr
+
+
 def test_prices_and_the_default_limit_can_be_set_once_for_all(serve: Serve, log: str, user_path: Path) -> None:
     models = serve(*costs(run("await llm_batch(['a'] * 3)"), submit("so far")), sub=sub)
     table = "".join(f"[prices.{name}]\ninput = 10\noutput = 30\n" for name in ("chat", "responses"))

@@ -55,10 +55,16 @@ def is_given(ctx: click.Context, option: str) -> bool:
 
 
 def prices(given: dict[str, Any]) -> dict[str, Rate]:
-    """The prices that were given. Raises UsageError."""
-    from llm_rlm.prices import parse  # noqa: PLC0415 - not needed for --help
+    """The prices that were given. Raises UsageError, also for a name that no model has."""
+    from llm_rlm.errors import UsageError  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.prices import is_known, parse  # noqa: PLC0415
 
-    return dict(parse(price) for price in given["prices"])
+    found = dict(parse(price) for price in given["prices"])
+    for name in found:
+        if not is_known(name):
+            message = f"--price: LLM knows no model {name!r}: `llm models` lists those there are"
+            raise UsageError(message)
+    return found
 
 
 def llm_log(given: dict[str, Any]) -> Path | None:
