@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_rlm import RLM, Limits, Rate, RunFailedError, Settings, UsageError
+from llm_rlm import RLM, Limits, Rate, RLMToolbox, RunFailedError, Settings, UsageError
 from llm_rlm.journal import Journal
 from llm_rlm.testing import Reply, Request, say
-from scripts import run, submit, submit_variable
+from scripts import run, scripted, submit, submit_variable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -298,4 +298,20 @@ def test_what_another_version_has_recorded_besides_does_not_keep_a_run_from_goin
         lambda db: db.execute("update runs set settings = json_set(settings, '$.colour', 'red', '$.limits.moons', 3)")
     )
     journal.close()
+    assert resume().answer == "done"
+
+
+def test_a_run_that_llms_own_chain_has_driven_is_not_resumed(log: Path) -> None:
+    with RLMToolbox(context_file=str(log), sub_model=scripted("yes")) as toolbox:
+        toolbox.execute_python("x = 1")
+    for go_on in (resume, RLM(scripted("no")).resume):
+        with pytest.raises(UsageError, match="was driven by LLM's own chain and cannot be resumed"):
+            go_on("last")
+
+
+def test_a_run_that_goes_on_is_recorded_whatever_the_engine_says(serve: Serve, log: Path) -> None:
+    serve(run("1"), Reply(status=401), submit("done"))
+    with pytest.raises(RunFailedError):
+        RLM("chat").ask("?", log)
+    assert replace(RLM.of_run("last"), log=False).resume("last").answer == "done"
     assert resume().answer == "done"

@@ -47,12 +47,16 @@ class Resumption:
 
 
 def read(run: str) -> PastRun:
-    """The run with that id, the only one that begins so, or the `last`. Raises UsageError."""
+    """The run with that id, the only one that begins so, or the `last`. Raises UsageError, also for one of `llm -T`."""
     journal = Journal(journal_path())
     try:
-        return past_run(journal, find_run(journal, run))
+        past = past_run(journal, find_run(journal, run))
     finally:
         journal.close()
+    if "asked" not in past.settings:
+        message = f"run {past.id} was driven by LLM's own chain and cannot be resumed; its answers serve runs that ask the same"
+        raise UsageError(message)
+    return past
 
 
 def _result_of(past: PastRun) -> Result:

@@ -78,12 +78,7 @@ class RLM:
         """As the run with that id asked, to go on with it: see `resume`. Keys are not recorded. Raises UsageError."""
         past = read(run)
         settings = dict(past.settings)
-        more = settings.pop("asked", None)
-        if more is None:
-            message = (
-                f"run {past.id} was driven by LLM's own chain and cannot be resumed; its answers serve runs that ask the same"
-            )
-            raise UsageError(message)
+        more = settings.pop("asked")
         limits = Limits(**_known(Limits, settings.pop("limits")))
         sub_model = past.sub_model if past.sub_model != past.model else None
         more["prices"] = {name: Rate(**rate) for name, rate in more["prices"].items()}
@@ -153,7 +148,8 @@ class Asking:
             self._sub_model = sub.default
             _check_models(self._resumed, self._model, self._sub_model)
             root = _root(rlm, limits, self._model, self._sub_model, start)
-            asked = Asked(question, self._model.model_id, limits, rlm.log, root.system, {"asked": _asked(rlm)})
+            keep = rlm.log or self._resumed is not None
+            asked = Asked(question, self._model.model_id, limits, keep, root.system, {"asked": _asked(rlm)})
             self._run = Run(start, sub, asked, observer)
         except BaseException:
             start.discard()

@@ -276,8 +276,8 @@ class Run:
             self._await_digest()
             self.budget.release(self.id)
             self._record_end(finish, error)
-            let_go(self._owner)
         finally:
+            let_go(self._owner)
             # Calls under way may be paid: they are recorded before the journal closes.
             self._dispatcher.close(then=self._journal.close)
             self.context.discard()
