@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .sandbox import Past
+from .sandbox import Answer, Past
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +34,8 @@ class Continuation:
     """The number of the next cell to run."""
     stopped: Sequence[int]
     """The cells that were stopped for their time or lost their sandbox: what they made does not come back."""
-    answer: tuple[str, bool] | None
-    """What one of the cells of the last turn has submitted, and whether it is JSON text."""
+    answer: Answer | None
+    """What one of the cells of the last turn has submitted."""
 
     @property
     def last_turn(self) -> int:
@@ -54,7 +54,11 @@ def continuation(past: PastRun) -> Continuation:
     shown = {cell.call: cell.shown for cell in kept if cell.turn == at and cell.call is not None and cell.shown is not None}
     cells = tuple(Past(cell.number, cell.code, cell.output or "") for cell in kept if cell.outcome in _FINISHED)
     stopped = tuple(cell.number for cell in kept if cell.outcome not in _FINISHED)
-    given = [(cell.answer, cell.answer_is_json) for cell in kept if cell.turn == at and cell.answer is not None]
+    given = [
+        Answer(cell.answer, cell.answer_is_json, tuple(cell.quotes))
+        for cell in kept
+        if cell.turn == at and cell.answer is not None
+    ]
     next_cell = kept[-1].number + 1 if kept else 1
     return Continuation(past, tuple(turns), shown, cells, next_cell, stopped, given[-1] if given else None)
 

@@ -138,7 +138,7 @@ class Loop:
         """What the model last said without submitting it is the best answer there is, if it has not submitted."""
         submitted = self._run.answer is not None
         if not submitted and self._prose:
-            self._run.submit(self._prose)
+            self._run.take_prose(self._prose)
         if self._stopped is not None:
             return "interrupted"
         if self._run.budget.reached is not None:

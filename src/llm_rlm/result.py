@@ -14,6 +14,66 @@ if TYPE_CHECKING:
 type Finish = Literal["submitted", "prose", "limit", "interrupted", "error"]
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much of a document was looked at, in bytes."""
+
+    name: str
+    size: int
+    read: int
+    """What code read by name or by helper; all of it where the sandbox held it whole and code named it."""
+    sent: int
+    """What reached a model, found by matching what models were shown with the document."""
+    either: int
+    """What one of the two touched."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the input was looked at."""
+
+    documents: tuple[Share, ...]
+
+    @property
+    def read(self) -> float:
+        """The share that code read, from 0 to 1."""
+        return self._share(sum(document.read for document in self.documents))
+
+    @property
+    def sent(self) -> float:
+        """The share that reached a model, from 0 to 1."""
+        return self._share(sum(document.sent for document in self.documents))
+
+    @property
+    def either(self) -> float:
+        """The share that code read or that reached a model, from 0 to 1."""
+        return self._share(sum(document.either for document in self.documents))
+
+    @property
+    def untouched(self) -> list[str]:
+        """The documents of which nothing was read and nothing sent."""
+        return [document.name for document in self.documents if not document.either]
+
+    def below(self, least: float) -> list[str]:
+        """The documents of which less than this share was touched; none if of all of them together it was enough."""
+        if self.either >= least:
+            return []
+        return [document.name for document in self.documents if document.either < least * document.size]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The coverage as JSON can hold it."""
+        table = [
+            {"name": document.name, "bytes": document.size, "read": document.read, "sent": document.sent}
+            for document in self.documents
+        ]
+        shares = {"read": round(self.read, 4), "sent": round(self.sent, 4), "either": round(self.either, 4)}
+        return {**shares, "untouched": self.untouched, "documents": table}
+
+    def _share(self, touched: int) -> float:
+        size = sum(document.size for document in self.documents)
+        return touched / size if size else 1.0
+
+
 @dataclass(frozen=True)
 class Result:
     """What came of a question: `as_dict` is what `--json` prints."""
@@ -30,6 +90,12 @@ class Result:
     usage: Usage
     seconds: float
     sources: tuple[dict[str, object], ...] = ()
+    skipped: tuple[dict[str, str], ...] = ()
+    """What was named or found and not read, each with `name` and `reason`."""
+    citations: tuple[dict[str, Any], ...] = ()
+    """The quotes of the answer, and where they are in the input."""
+    coverage: Coverage | None = None
+    """None where there was no input, or no time to find it out."""
 
     @property
     def cost(self) -> float | None:
@@ -65,6 +131,9 @@ class Result:
             "cost": {"usd": self.cost, "known": self.cost is not None, "possible": usage.possible_cost},
             "seconds": round(self.seconds, 3),
             "sources": list(self.sources),
+            "skipped": list(self.skipped),
+            "citations": list(self.citations),
+            "coverage": self.coverage.as_dict() if self.coverage is not None else None,
         }
 
 

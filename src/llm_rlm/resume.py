@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from . import context as contexts
+from .context import Sources
 from .continuation import continuation
 from .errors import UsageError, amount
 from .journal import Journal
 from .journal.history import find_run, past_run
 from .journal.owner import refuse_if_owned
-from .result import Result
-from .run import journal_path
+from .result import Coverage, Result, Share
+from .run import cache_path, journal_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .budget import Limits
     from .context import AnyContext, Context
+    from .context import Document as NowDocument
     from .continuation import Continuation
     from .journal.history import Document, PastRun
     from .result import Finish
+
+_MOST_NAMED = 3
 
 
 class Resumption:
@@ -32,7 +37,7 @@ class Resumption:
         past = read(run)
         self.past = past
         self.question = past.question or ""
-        self.context: Context = contexts.no_context()
+        self.context: Context = contexts.from_any(None)
         self.result = _result_of(past) if past.finish in {"submitted", "prose"} else None
         """What came of the run, if it is finished."""
         if self.result is not None:
@@ -67,6 +72,11 @@ def _result_of(past: PastRun) -> Result:
     sources: list[dict[str, object]] = [
         {"name": document.name, "bytes": document.bytes, "sha256": document.sha256} for document in past.documents
     ]
+    hashes = {document.name: document.sha256 for document in past.documents}
+    citations = [
+        {**row, "found": row["found"] is not None, "how": row["found"], "sha256": hashes.get(row["source"])}
+        for row in past.citations
+    ]
     return Result(
         run_id=past.id,
         question=past.question or "",
@@ -79,6 +89,21 @@ def _result_of(past: PastRun) -> Result:
         usage=past.usage,
         seconds=past.seconds,
         sources=tuple(sources),
+        skipped=tuple(dict(skipped) for skipped in past.skipped),
+        citations=tuple(citations),
+        coverage=_coverage(past),
+    )
+
+
+def _coverage(past: PastRun) -> Coverage | None:
+    """How much of the input was looked at, where that is known."""
+    known = [document for document in past.documents if document.touched_bytes is not None]
+    if not known:
+        return None
+    return Coverage(
+        tuple(
+            Share(each.name, each.bytes, each.read_bytes or 0, each.sent_bytes or 0, each.touched_bytes or 0) for each in known
+        )
     )
 
 
@@ -97,30 +122,58 @@ def _check_raised(past: PastRun, limits: Limits) -> None:
 
 def _same_context(past: PastRun, context: AnyContext) -> Context:
     """The input of the run, checked to be what it was. Raises UsageError that names what has changed."""
-    if not past.documents:
-        if context is not None:
+    given, recorded = context is not None, past.settings.get("sources")
+    if not past.documents and recorded is None:
+        if given:
             message = f"run {past.id} had no input: resume it without one"
             raise UsageError(message)
-        return contexts.no_context()
-    document = past.documents[0]
-    if context is None and document.path is None:
-        message = (
-            f"run {past.id} did not read a file but {document.name}, which is not stored: give the same input again with -c"
-        )
+        return contexts.from_any(None)
+    if not given and recorded is None:
+        names = _listed([document.name for document in past.documents])
+        message = f"run {past.id} read {names}, which is not stored: give the same input again with -c"
         raise UsageError(message)
-    made = contexts.from_any(context if context is not None else Path(document.path or ""))
-    if (why := _difference(document, made, given=context is not None)) is not None:
+    made = contexts.from_any(context if given else Sources.recorded(recorded), cache_path())
+    made = _renamed(made, past.documents)
+    if (why := _difference(past.documents, made, given=given)) is not None:
         made.discard()
-        message = f"{made.name} is not as it was when run {past.id} read it: {why}. Ask anew, or give the same input with -c"
+        message = f"the input is not as it was when run {past.id} read it: {why}. Ask anew, or give the same input with -c"
         raise UsageError(message)
-    return replace(made, name=document.name)
+    return made
 
 
-def _difference(document: Document, context: Context, *, given: bool) -> str | None:
-    if (document.kind, document.bytes) != (context.kind, context.size):
-        return f"{document.kind} of {document.bytes:,} bytes then, {context.kind} of {context.size:,} now"
-    if document.sha256 is not None:
-        return None if document.sha256 == context.digest() else "its content has changed"
-    # The run ended before its hash was known.
-    changed = not given and document.modified is not None and document.modified != context.modified
-    return "it was written to since" if changed else None
+def _renamed(context: Context, documents: Sequence[Document]) -> Context:
+    """The one document under the name that it had: the file may have moved."""
+    if len(context.documents) != 1 or len(documents) != 1:
+        return context
+    return replace(context, documents=(replace(context.documents[0], name=documents[0].name),))
+
+
+def _difference(then: Sequence[Document], context: Context, *, given: bool) -> str | None:
+    """What has changed of the documents, in a few words."""
+    now = {document.name: document for document in context.documents}
+    before = {document.name: document for document in then}
+    if gone := [name for name in before if name not in now]:
+        return f"{_listed(gone)} {'is' if len(gone) == 1 else 'are'} gone"
+    if new := [name for name in now if name not in before]:
+        return f"{_listed(new)} {'was' if len(new) == 1 else 'were'} not there then"
+    kind = "json" if context.kind == "json" else "text"
+    changed = {name: _change(document, now[name], kind, given=given) for name, document in before.items()}
+    return next((f"{name}: {change}" for name, change in changed.items() if change is not None), None)
+
+
+def _change(then: Document, now: NowDocument, kind: str, *, given: bool) -> str | None:
+    if (then.kind, then.bytes) != (kind, now.size):
+        return f"{then.kind} of {then.bytes:,} bytes then, {kind} of {now.size:,} now"
+    untouched = not given and then.modified is not None and then.modified == now.modified
+    if untouched:
+        return None
+    if then.sha256 is None:
+        # The run ended before its hash was known.
+        return None if given or then.modified is None else "it was written to since"
+    examined = contexts.examine(now, lambda: False)
+    return None if examined is not None and examined.sha256 == then.sha256 else "its content has changed"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

@@ -16,10 +16,10 @@ from .errors import RLMError, UsageError, amount
 from .llmlog import LLMLog
 from .loop import Loop
 from .prices import Prices, how_to_give
-from .result import Result, RunFailedError
+from .result import Coverage, Result, RunFailedError, Share
 from .resume import Resumption, read
 from .root import Root
-from .run import EXECUTE, SUBMIT, Asked, Run, Settings, Start
+from .run import EXECUTE, SUBMIT, Asked, Run, Settings, Start, cache_path
 from .spending import Spending
 from .tools import tools_for
 from .turns import AbortedError, Turns
@@ -72,6 +72,8 @@ class RLM:
     """Prices of models by name, before those that are known."""
     default_cost: float | None = None
     """USD: the limit of cost where `limits` has none and the prices of both models are known."""
+    cite: bool = False
+    """Whether answers are to come with verbatim quotes, which are looked up in the input."""
 
     @classmethod
     def of_run(cls, run: str, *, key: str | None = None) -> RLM:
@@ -84,13 +86,16 @@ class RLM:
         more["prices"] = {name: Rate(**rate) for name, rate in more["prices"].items()}
         return cls(past.model, sub_model, limits, Settings(**_known(Settings, settings)), key=key, **_known(cls, more))
 
-    def ask(self, question: str, context: AnyContext = None, *, observer: Observer | None = None) -> Result:
+    def ask(
+        self, question: str, context: AnyContext = None, *, cite: bool | None = None, observer: Observer | None = None
+    ) -> Result:
         """Ask, and wait for the answer.
 
-        `context` is the text itself, a JSON value, a Path to a text file, or an open binary stream. Raises UsageError,
-        UnknownModelError or MissingKeyError before anything is sent, and RunFailedError when the run fails later.
+        `context` is the text itself, a JSON value, a Path to a file or folder, an open binary stream, or `Sources`. `cite` is
+        the field of that name, for this question. Raises UsageError, UnknownModelError or MissingKeyError before anything is
+        sent, and RunFailedError when the run fails later.
         """
-        return Asking(self, question, context, observer).finish()
+        return Asking(self._citing(cite), question, context, observer).finish()
 
     def resume(self, run: str, context: AnyContext = None, *, observer: Observer | None = None) -> Result:
         """Go on with a run that ended before its time: `run` is its id, the beginning of it, or `last`.
@@ -102,10 +107,12 @@ class RLM:
         resumption = Resumption(run, self.limits, context)
         return resumption.result or Asking(self, resumption.question, resumption.context, observer, resumption).finish()
 
-    async def aask(self, question: str, context: AnyContext = None, *, observer: Observer | None = None) -> Result:
+    async def aask(
+        self, question: str, context: AnyContext = None, *, cite: bool | None = None, observer: Observer | None = None
+    ) -> Result:
         """As `ask`, for callers in an event loop. Cancelling it aborts the run."""
         loop = asyncio.get_running_loop()
-        starting = loop.run_in_executor(None, Asking, self, question, context, observer)
+        starting = loop.run_in_executor(None, Asking, self._citing(cite), question, context, observer)
         try:
             asking = await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -118,6 +125,24 @@ class RLM:
             finishing.add_done_callback(lambda done: done.exception())
             asking.abort("the caller cancelled the run")
             raise
+
+    def worst_cost(self) -> float | None:
+        """USD that a run costs at most: its limit of cost, or what its limit of tokens can cost. None where nothing bounds it.
+
+        Needs no key. Raises UnknownModelError, and UsageError where a limit of cost lacks a price.
+        """
+        model = models.find(self.model)
+        sub_model = model if self.sub_model is None else models.find(self.sub_model)
+        prices = Prices(self.prices)
+        limits = _limits(self, prices, model, sub_model)
+        if limits.cost is not None or limits.tokens is None:
+            return limits.cost
+        both = [prices.of(model, self.options), prices.of(sub_model, self.sub_options)]
+        worst = [price.worst(*tokens) for price in both if price for tokens in ((limits.tokens, 0), (0, limits.tokens))]
+        return max(worst) if all(both) else None
+
+    def _citing(self, cite: bool | None) -> RLM:  # noqa: FBT001 - the caller's keyword
+        return self if cite is None else replace(self, cite=cite)
 
 
 class Asking:
@@ -142,14 +167,15 @@ class Asking:
         prices.warm()
         # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
         known = _models(rlm, prices) if isinstance(context, Readable) else None
-        start = Start(contexts.from_any(context), rlm.settings, self._resumed)
+        start = Start(_context(rlm, context, observer), rlm.settings, self._resumed)
         try:
             self._model, sub, limits = known or _models(rlm, prices)
             self._sub_model = sub.default
             _check_models(self._resumed, self._model, self._sub_model)
             root = _root(rlm, limits, self._model, self._sub_model, start)
             keep = rlm.log or self._resumed is not None
-            asked = Asked(question, self._model.model_id, limits, keep, root.system, {"asked": _asked(rlm)})
+            more = {"asked": _asked(rlm), "sources": start.context.again}
+            asked = Asked(question, self._model.model_id, limits, keep, root.system, rlm.cite, more)
             self._run = Run(start, sub, asked, observer)
         except BaseException:
             start.discard()
@@ -186,7 +212,7 @@ class Asking:
         try:
             finish = self._loop.turns(self._resumed)
         except (AbortedError, KeyboardInterrupt, SystemExit):
-            self._run.end("interrupted")
+            self._run.end("interrupted", hurry=True)
             raise
         except RLMError as problem:
             raise RunFailedError(self._end("error", str(problem))) from problem
@@ -215,6 +241,9 @@ class Asking:
             usage=replace(run.budget.usage),
             seconds=before + run.budget.seconds(),
             sources=_sources(run),
+            skipped=tuple({"name": skipped.name, "reason": skipped.reason} for skipped in run.context.skipped),
+            citations=_citations(run),
+            coverage=_coverage(run),
         )
 
 
@@ -230,7 +259,14 @@ def _check_models(resumed: Continuation | None, model: llm.Model, sub_model: llm
 def _asked(rlm: RLM) -> dict[str, object]:
     """What of the engine is recorded besides models, limits and settings: whatever JSON can hold."""
     asked = {"system": rlm.system, "options": dict(rlm.options), "sub_options": dict(rlm.sub_options), "stream": rlm.stream}
-    return asked | {"prices": {name: vars(rate) for name, rate in rlm.prices.items()}, "default_cost": rlm.default_cost}
+    return (
+        asked
+        | {"prices": {name: vars(rate) for name, rate in rlm.prices.items()}}
+        | {
+            "default_cost": rlm.default_cost,
+            "cite": rlm.cite,
+        }
+    )
 
 
 def _known(kind: type, recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,7 +278,7 @@ def _known(kind: type, recorded: Mapping[str, Any]) -> dict[str, Any]:
 def _abandon(starting: asyncio.Future[Asking]) -> None:
     """End a run that was cancelled while it started."""
     if not starting.cancelled() and starting.exception() is None:
-        starting.result()._run.end("interrupted")  # noqa: SLF001 - nobody else has it
+        starting.result()._run.end("interrupted", hurry=True)  # noqa: SLF001 - nobody else has it
 
 
 def _models(rlm: RLM, prices: Prices) -> tuple[llm.Model, SubModels, Limits]:
@@ -295,9 +331,10 @@ def _root(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, star
             sub_model=sub_model.model_id,
             same=", the same model as you, at the same price" if sub_model.model_id == model.model_id else "",
         )
-        whole = f"{system}\n\n{rlm.system}" if rlm.system else system
+        cite = prompts.render("cite", submit=SUBMIT) if rlm.cite else ""
+        whole = "\n\n".join(part for part in (system, cite, rlm.system) if part)
     root = Root(model, key=models.key_for(model, rlm.key), system=whole, stream=rlm.stream)
-    root.tools = tools_for(start.context, shown, _not_called, _not_called)
+    root.tools = tools_for(start.context, shown, _not_called, _not_called, cite=rlm.cite)
     return root
 
 
@@ -313,7 +350,44 @@ def _not_called(*_: object, **__: object) -> str:
     raise AssertionError
 
 
+def _context(rlm: RLM, context: AnyContext | Context, observer: Observer | None) -> Context:
+    """What was given, read as far as it has to be before the sandbox can start."""
+    helping = observer.helping if observer is not None else _unheard
+    made = contexts.from_any(context, cache_path() if rlm.log else None, helping)
+    helping("")
+    return made
+
+
+def _unheard(_: str) -> None:
+    """Where nobody observes."""
+
+
 def _sources(run: Run) -> tuple[dict[str, object], ...]:
-    if run.context.path is None:
-        return ()
-    return ({"name": run.context.name, "bytes": run.context.size, "sha256": run.digest},)
+    """The documents and tables, as `--json` has them."""
+    found = []
+    for document in run.context.documents:
+        source = {"name": document.name, "bytes": document.size, "sha256": run.evidence.sha256(document.name)}
+        examined = run.evidence.examined.get(document.name)
+        source |= {"undecodable": examined.undecodable} if examined is not None and examined.undecodable else {}
+        source |= {"encoding": document.encoding} if document.encoding is not None else {}
+        found.append(source)
+    found += [{"name": table.name, "bytes": table.size, "sha256": None} for table in run.context.tables]
+    return tuple(found)
+
+
+def _citations(run: Run) -> tuple[dict[str, object], ...]:
+    names = ("source", "line", "column", "place", "start", "end", "times", "why")
+    return tuple(
+        {"quote": citation.quote, "found": citation.found is not None, "how": citation.found}
+        | {name: getattr(citation, name) for name in names}
+        | {"sha256": run.evidence.sha256(citation.source) if citation.source is not None else None}
+        for citation in run.evidence.citations
+    )
+
+
+def _coverage(run: Run) -> Coverage | None:
+    covered = run.evidence.covered
+    if covered is None:
+        return None
+    names = run.context.documents
+    return Coverage(tuple(Share(names[each.document].name, each.size, each.read, each.sent, each.either) for each in covered))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from . import prompts
 from .budget import Bound, Budget, Limits
 from .dispatch import CONCURRENCY, Dispatcher, Manner
-from .errors import RLMError, SandboxError
+from .errors import SandboxError
+from .evidence import Evidence
 from .journal import Journal
 from .journal.owner import claim, drop_after, let_go, take_over
 from .sandbox import Answer, CellResult, MissingVariableError, NotAnAnswerError, Offer, Session
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .budget import Spent
-    from .context import Context
+    from .context import Citation, Context
     from .continuation import Continuation
     from .dispatch import SubModels
 
 EXECUTE = "RLMToolbox_execute_python"
 SUBMIT = "RLMToolbox_submit_answer"
 """The names of the two tools."""
+
+_MOST_QUOTED = 200
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Asked:
     """Whether the run is kept in the journal on disk."""
     system: str | None = None
     """The root model's system prompt."""
+    cite: bool = False
+    """Whether the answer is to come with quotes of the input."""
     more: Mapping[str, object] = field(default_factory=dict)
     """Whatever else is needed to go on with the run, as JSON can hold it."""
 
@@ -77,7 +82,8 @@ class Start:
         self.resumed = resumed
         self.id = str(ULID()).lower() if resumed is None else resumed.past.id
         """The id of the run to be."""
-        offer = Offer(str(context.path) if context.path is not None else None, context.kind)
+        held = context.documents[0].path if context.kind in {"text", "json"} else None
+        offer = Offer(context.kind, held, context.size)
         past = resumed.cells if resumed is not None else ()
         cell, output = settings.cell_limit, settings.output_limit
         try:
@@ -111,6 +117,9 @@ class Observer(Protocol):
     def turn_started(self, number: int) -> None:
         """The root model is about to be asked."""
 
+    def helping(self, text: str) -> None:
+        """A helper that takes long says in a few words how far it is; in none once it is done."""
+
     def warned(self, text: str) -> None:
         """Something is not as the user would expect, and the run goes on."""
 
@@ -133,6 +142,9 @@ class Unobserved:
     def turn_started(self, number: int) -> None:
         """Look away."""
 
+    def helping(self, text: str) -> None:
+        """Look away."""
+
     def warned(self, text: str) -> None:
         """Look away."""
 
@@ -147,21 +159,21 @@ class Run:
         self.context = start.context
         self.settings = start.settings
         self.budget = Budget(asked.limits) if resumed is None else _budget(asked.limits, resumed)
-        self.answer = Answer(*resumed.answer) if resumed is not None and resumed.answer is not None else None
-        self.digest = resumed.past.documents[0].sha256 if resumed is not None and resumed.past.documents else None
-        """SHA-256 of the context, once `end` has returned and if a cell has run."""
+        self.answer = resumed.answer if resumed is not None else None
         self.observer = observer or Unobserved()
         self._turn: int | None = None if resumed is None else resumed.last_turn
         self._cell_running = threading.Lock()
         self._cells = 0 if resumed is None else resumed.next_cell - 1
         self._stopped: str | None = None
-        self._digest: threading.Thread | None = None
+        self._cite = asked.cite
+        self._asked_to_quote = False
         self._ended = False
         self._untold = _not_back(resumed) if resumed is not None else ()
         self._owner = claim()
         try:
             self._journal = Journal(journal_path() if asked.keep else None)
             self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
+            self.evidence = Evidence(self.context, self._journal, self.id, _hashes(resumed))
             if resumed is None:
                 self._record(asked, sub)
             else:
@@ -173,7 +185,11 @@ class Run:
             start.discard()
             raise
         self._session = start.session
-        self._session.serve(self._dispatcher)
+        self._session.serve(
+            self._dispatcher, self.evidence.helpers(cache_path() if asked.keep else None, self.observer.helping)
+        )
+        for cell in resumed.cells if resumed is not None else ():
+            self.evidence.cell_runs(cell.code)
         self.observer.run_started(self.budget)
 
     def begin_turn(self, say: str | None, results: Sequence[str], bound: Bound = Bound(), last_why: str | None = None) -> None:  # noqa: B008 - frozen
@@ -217,10 +233,32 @@ class Run:
             if self._dispatcher.problem is not None:
                 raise self._dispatcher.problem
             result, self._untold = replace(result, notes=(*self._untold, *result.notes)), ()
+            result = self._with_its_answer(result)
             self._end_cell(number, result)
             self.observer.cell_finished(result)
-            self._start_digest()
+            self.evidence.cell_runs(code)
         return result
+
+    def _with_its_answer(self, result: CellResult) -> CellResult:
+        """Take what a cell has submitted, unless the root model is to look at its quotes again."""
+        if result.submitted is None:
+            return result
+        wrong = self._take(result.submitted)
+        return result if wrong is None else replace(result, submitted=None, notes=(*result.notes, wrong))
+
+    def _take(self, answer: Answer) -> str | None:
+        """Take an answer, its quotes looked up. A str is what the root model is to mend first; it is asked once."""
+        if answer.quotes or self._cite:
+            missing = [each for each in self.evidence.look_up(answer.quotes, self._is_stopped) if each.found is None]
+            wrong = _what_is_wrong(answer, missing)
+            if self._cite and wrong is not None and not self._asked_to_quote and not self._is_stopped():
+                self._asked_to_quote = True
+                return wrong
+        self.answer = answer
+        return None
+
+    def _is_stopped(self) -> bool:
+        return self._stopped is not None
 
     def _end_cell(self, number: int, result: CellResult) -> None:
         """Record what came of a cell, and its answer if it has submitted one."""
@@ -228,32 +266,36 @@ class Run:
         columns: dict[str, object] = {"outcome": result.outcome, "running": result.running, "held_up": held_up}
         given = result.submitted
         if given is not None:
-            self.answer = given
-            columns["answer_is_json"] = given.is_json
+            columns |= {"answer_is_json": given.is_json, "quotes": json.dumps(given.quotes)}
         answer = given.text if given is not None else None
         self._journal.end_cell(self.id, number, result.output, show(result), answer=answer, **columns)
 
-    def submit(self, answer: object = None, variable_name: object = None) -> str | None:
-        """Take the final answer. A str is what is wrong with the arguments, for the model."""
+    def submit(self, answer: object = None, variable_name: object = None, quotes: object = None) -> str | None:
+        """Take the final answer, with verbatim quotes of the input. A str is what is wrong with it, for the model."""
         answer, variable_name = (None if value == "" else value for value in (answer, variable_name))
         if (answer is None) == (variable_name is None):
             return f"Error: give {SUBMIT} either `answer` or `variable_name`, not {'neither' if answer is None else 'both'}."
-        if variable_name is None:
-            self.answer = _as_answer(answer)
-            return None
-        return self._submit_variable(variable_name)
+        given = [] if quotes is None else quotes
+        if not isinstance(given, list) or not all(isinstance(quote, str) for quote in given):
+            return "Error: `quotes` must be a list of strings."
+        made = _as_answer(answer) if variable_name is None else self._value(variable_name)
+        return made if isinstance(made, str) else self._take(replace(made, quotes=tuple(given)))
 
-    def _submit_variable(self, name: object) -> str | None:
+    def take_prose(self, text: str) -> None:
+        """Take what the root model has said, and not submitted, for its answer."""
+        self.answer = Answer(text)
+
+    def _value(self, name: object) -> Answer | str:
+        """The value of a variable; a str is what is wrong with the name."""
         if not isinstance(name, str):
             return "Error: `variable_name` must be the name of a variable, as a string."
         try:
-            self.answer = self._session.value(name)
+            return self._session.value(name)
         except MissingVariableError as problem:
             there = ", ".join(problem.names) or "none yet"
             return f"Error: there is no variable {name!r}. Variables: {there}."
         except NotAnAnswerError as problem:
             return f"Error: {problem}."
-        return None
 
     def interrupt(self, why: str) -> None:
         """Stop the cell that runs now, run no other, and make no further sub-call. Called from any thread."""
@@ -265,15 +307,15 @@ class Run:
         """Break off the sub-calls that are under way, where their models' clients allow it."""
         self._dispatcher.cancel()
 
-    def end(self, finish: str | None, error: str | None = None) -> None:
-        """End the session, and record how the run ended. Safe to call more than once."""
+    def end(self, finish: str | None, error: str | None = None, *, hurry: bool = False) -> None:
+        """End the session, and record how the run ended; in a `hurry` without coverage. Safe to call more than once."""
         if self._ended:
             return
         self._ended = True
         try:
             self._dispatcher.stop("the run has ended")
             self._session.close()
-            self._await_digest()
+            self.evidence.finish(hurry=hurry)
             self.budget.release(self.id)
             self._record_end(finish, error)
         finally:
@@ -286,13 +328,13 @@ class Run:
         self._journal.begin_run(
             self.id,
             system=asked.system,
-            documents=_documents(self.context),
             question=asked.question,
             model=asked.model,
             sub_model=sub.default.model_id,
             settings=_settings(asked, self.settings),
             process=self._owner,
         )
+        self.evidence.record()
 
     def _record_end(self, finish: str | None, error: str | None) -> None:
         answer, reached = self.answer, self.budget.reached
@@ -306,24 +348,6 @@ class Run:
             limit_used=reached.used if reached is not None else None,
             error=error,
         )
-
-    def _start_digest(self) -> None:
-        """Hash the context beside what comes after the first cell, so that the start does not wait for it."""
-        if self._digest is None and self.digest is None and self.context.path is not None:
-            self._digest = threading.Thread(target=self._take_digest, name="llm-rlm-digest", daemon=True)
-            self._digest.start()
-
-    def _await_digest(self) -> None:
-        if self._digest is not None:
-            self._digest.join()
-
-    def _take_digest(self) -> None:
-        # The file may be gone by now; then there is no hash of it. A journal that is broken is noticed by those who need it.
-        with suppress(OSError, RLMError):
-            digest = self.context.digest()
-            if digest is not None:
-                self._journal.add_digest(self.id, self.context.name, digest)
-            self.digest = digest
 
 
 def _budget(limits: Limits, resumed: Continuation) -> Budget:
@@ -340,13 +364,20 @@ def _not_back(resumed: Continuation) -> tuple[str, ...]:
     return (f"The sandbox is a new one: what cells that had to be stopped have made is gone (cells {cells}).",)
 
 
-def _documents(context: Context) -> list[dict[str, object]]:
-    """The sources, as the journal has them."""
-    if context.path is None:
-        return []
-    path = None if context.temporary else str(context.path)
-    source = {"name": context.name, "kind": context.kind, "bytes": context.size, "path": path}
-    return [source | {"modified": context.modified}]
+def _hashes(resumed: Continuation | None) -> dict[str, str]:
+    """What an earlier life of the run has found out about its documents."""
+    documents = resumed.past.documents if resumed is not None else ()
+    return {document.name: document.sha256 for document in documents if document.sha256 is not None}
+
+
+def _what_is_wrong(answer: Answer, missing: Sequence[Citation]) -> str | None:
+    """What the root model is told of quotes that are not in the input, or that it has not given."""
+    if not answer.quotes:
+        return prompts.render("no_quotes", submit=SUBMIT)
+    if not missing:
+        return None
+    listed = "\n".join(f"- {citation.quote[:_MOST_QUOTED]!r}: {citation.why or 'not found'}" for citation in missing)
+    return prompts.render("quotes_not_found", quotes=listed, submit=SUBMIT)
 
 
 def _settings(asked: Asked, settings: Settings) -> str:
@@ -368,6 +399,11 @@ def _as_answer(answer: object) -> Answer:
     if isinstance(answer, str):
         return Answer(answer)
     return Answer(json.dumps(answer, ensure_ascii=False), is_json=True)
+
+
+def cache_path() -> Path:
+    """The folder of what is made of sources once and serves later runs."""
+    return journal_path().with_name("rlm-cache")
 
 
 def journal_path() -> Path:

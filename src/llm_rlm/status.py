@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from .errors import amount
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from rich.console import Console
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .budget import Budget, Usage
     from .result import Result
     from .sandbox import CellResult
+
+_MOST_NAMED = 3
 
 
 class Status:
@@ -28,6 +31,7 @@ class Status:
         self._verbose = verbose and not quiet
         self._turn = 0
         self._doing = "starting"
+        self._helping = ""
         self._streamed = 0
         self._budget: Budget | None = None
         self._console: Console | None = None
@@ -103,6 +107,13 @@ class Status:
             f"{turns}, {calls}, {usage.input:,} + {usage.output:,} tokens, {_cost(usage)}, "
             f"{result.seconds:.1f} s, run {result.run_id}{end}"
         )
+        for line in (_coverage(result), _skipped(result)):
+            if line is not None:
+                self._print(clean(line))
+
+    def helping(self, text: str) -> None:
+        """Show it on the live line, as long as it lasts."""
+        self._helping = text
 
     def warned(self, text: str) -> None:
         """Show it on a line of its own."""
@@ -121,13 +132,14 @@ class Status:
     @property
     def line(self) -> str:
         """The live line, as it is now."""
+        doing = " · ".join(part for part in (self._doing, self._helping) if part)
         if self._budget is None:
-            return self._doing
+            return doing
         usage = self._budget.usage
         calls = f"{usage.calls} sub-calls, {self._budget.in_flight} in flight" if usage.calls else "no sub-calls yet"
         limit = self._budget.limits.cost
         cost = _cost(usage) + (f" of {amount('cost', limit)}" if limit is not None else "")
-        return f"{self._doing} · {calls} · {usage.input:,} + {usage.output:,} tokens · {cost} · {self._budget.seconds():.0f} s"
+        return f"{doing} · {calls} · {usage.input:,} + {usage.output:,} tokens · {cost} · {self._budget.seconds():.0f} s"
 
 
 class _Line:
@@ -147,6 +159,30 @@ def clean(text: str) -> str:
     return "".join(
         character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
+
+
+def _coverage(result: Result) -> str | None:
+    """How much of the input was looked at, in one line."""
+    coverage = result.coverage
+    if coverage is None:
+        return None
+    line = f"{coverage.read:.0%} of the input was read by code, {coverage.sent:.0%} reached a model"
+    untouched = coverage.untouched
+    return line + (f"; untouched: {listed(untouched)}" if untouched else "")
+
+
+def _skipped(result: Result) -> str | None:
+    """What was named or found and not read, in one line."""
+    if not result.skipped:
+        return None
+    named = listed([f"{skipped['name']} ({skipped['reason']})" for skipped in result.skipped])
+    return f"skipped: {named}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _limit(result: Result) -> str:

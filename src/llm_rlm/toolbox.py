@@ -18,11 +18,12 @@ from . import context as contexts
 from . import models
 from .budget import Limits, Usage
 from .config import load
+from .context import Sources
 from .dispatch import CONCURRENCY, SubModels
 from .errors import UnknownModelError, UsageError
 from .llmlog import is_kept
 from .prices import Prices
-from .run import Asked, Run, Settings, Start, show
+from .run import Asked, Run, Settings, Start, cache_path, show
 from .tools import tools_for
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         execution_timeout_ms: int = 120000,
         *,
         context_file: str | None = None,
+        sources: list[str] | None = None,
         max_calls: int | None = 1000,
         max_cost: float | None = None,
         max_tokens: int | None = None,
@@ -74,8 +76,9 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
     ) -> None:
         """Check the arguments. The session starts when a tool is first used, or offered to a model.
 
-        `context` is a str, or anything JSON can hold; `context_file` the path of a text file instead. `sub_model` is the model
-        that cells call: a name, an llm model, or None for the command's model or LLM's default. `max_calls`, `max_cost`
+        `context` is a str, or anything JSON can hold; instead of it, `context_file` is one path, and `sources` a list of what
+        `llm rlm -c` takes: files, folders, globs, URLs, LLM fragments. `sub_model` is the model that cells call: a name, an llm
+        model, or None for the command's model or LLM's default. `max_calls`, `max_cost`
         (USD) and `max_tokens` limit the sub-calls, not the root model's turns, which are LLM's own; None is no limit. `cache`
         lets answers of earlier runs serve. Raises UsageError for an argument that cannot be used.
         """
@@ -84,12 +87,13 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
             self._settings = _settings(max_output_chars, execution_timeout_ms, concurrency, cache=cache)
             self._limits = _limits(max_calls, max_cost, max_tokens)
             self._sub_model = models.find(sub_model) if sub_model is not None else None
-            self._kept = _Kept(_context(context, context_file))
+            self._kept = _Kept(_context(context, context_file, sources))
         self._config = _loggable(  # type: ignore[misc]
             sub_model=sub_model,
             max_output_chars=max_output_chars,
             execution_timeout_ms=execution_timeout_ms,
             context_file=context_file,
+            sources=sources,
             max_calls=max_calls,
             max_cost=max_cost,
             max_tokens=max_tokens,
@@ -277,7 +281,7 @@ def _loggable(**arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - constructor
     for name, value in arguments.items():
         default = RLMToolbox.__signature__.parameters[name].default
         value = value.model_id if isinstance(value, llm.Model) else value  # noqa: PLW2901 - its name stands for it
-        if value != default and isinstance(value, str | int | float | bool | None) and len(str(value)) <= _MOST_LOGGED:
+        if value != default and isinstance(value, str | int | float | bool | list | None) and len(str(value)) <= _MOST_LOGGED:
             kept[name] = value
     return kept
 
@@ -298,16 +302,24 @@ def _limits(max_calls: int | None, max_cost: float | None, max_tokens: int | Non
     return Limits(calls=max_calls, turns=None, cost=max_cost, tokens=max_tokens)
 
 
-def _context(context: object, context_file: object) -> Context:
-    if context is not None and context_file is not None:
-        message = "give RLMToolbox `context` or `context_file`, not both"
+def _context(context: object, context_file: object, sources: object) -> Context:
+    """The input. Raises UsageError for what cannot be one."""
+    given = {"context": context, "context_file": context_file, "sources": sources}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        message = f"give RLMToolbox {' or '.join(f'`{name}`' for name in names)}, not both"
         raise UsageError(message)
+    if sources is not None:
+        if not isinstance(sources, list | tuple) or not sources or not all(isinstance(each, str | Path) for each in sources):
+            message = "sources must be a list of paths, globs, URLs or LLM fragments"
+            raise UsageError(message)
+        return contexts.from_any(Sources(tuple(sources)), cache_path())
     if context_file is None:
         return contexts.from_value(context)
     if not isinstance(context_file, str | Path):
         message = f"context_file must be the path of a file, not {type(context_file).__name__}"
         raise UsageError(message)
-    return contexts.from_file(context_file)
+    return contexts.from_any(Path(context_file), cache_path())
 
 
 def _check_number(name: str, value: object, *, least: int) -> None:

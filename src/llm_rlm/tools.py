@@ -28,26 +28,40 @@ _SUBMIT_SCHEMA: dict[str, Any] = {
         "variable_name": {"type": "string", "description": "Name of the variable that holds the answer"},
     },
 }
+_QUOTES: dict[str, Any] = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "Strings copied word for word from `context` that the answer rests on",
+}
 _HOW = {
     EXECUTE: f'Send {EXECUTE} with {{"code": "…"}}, newlines as \\n and quotes escaped.',
     SUBMIT: f'Send {SUBMIT} with {{"answer": "…"}} or {{"variable_name": "…"}}.',
 }
-_ARGUMENTS = {EXECUTE: _EXECUTE_SCHEMA["properties"], SUBMIT: _SUBMIT_SCHEMA["properties"]}
+_ARGUMENTS = {EXECUTE: set(_EXECUTE_SCHEMA["properties"]), SUBMIT: {*_SUBMIT_SCHEMA["properties"], "quotes"}}
 
 
 def tools_for(
-    context: Context, shown: int, execute: Callable[..., object], submit: Callable[..., object], plugin: str | None = None
+    context: Context,
+    shown: int,
+    execute: Callable[..., object],
+    submit: Callable[..., object],
+    plugin: str | None = None,
+    *,
+    cite: bool = False,
 ) -> list[llm.Tool]:
-    """The tools for a context of which `shown` characters of output are shown at a time.
+    """The tools for a context of which `shown` characters of output are shown at a time; `cite` asks for quotes.
 
     Their descriptions are at most 1,024 characters long, which every provider takes.
     """
     import llm  # noqa: PLC0415 - slow to import
 
+    submit_schema = (
+        {**_SUBMIT_SCHEMA, "properties": {**_SUBMIT_SCHEMA["properties"], "quotes": _QUOTES}} if cite else _SUBMIT_SCHEMA
+    )
     describe = prompts.render("execute_python", context=context.describe(), shown=f"{shown:,}", submit=SUBMIT)
     return [
         llm.Tool(EXECUTE, describe, _EXECUTE_SCHEMA, execute, plugin),
-        llm.Tool(SUBMIT, prompts.render("submit_answer"), _SUBMIT_SCHEMA, submit, plugin),
+        llm.Tool(SUBMIT, prompts.render("submit_answer"), submit_schema, submit, plugin),
     ]
 
 

@@ -61,6 +61,6 @@ def text_offer(tmp_path: Path) -> Callable[[bytes], Offer]:
     def offer(content: bytes) -> Offer:
         path = tmp_path / "context.txt"
         path.write_bytes(content)
-        return Offer(str(path))
+        return Offer("text", str(path), path.stat().st_size)
 
     return offer

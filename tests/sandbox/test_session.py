@@ -388,11 +388,25 @@ def test_a_character_across_the_border_of_two_pieces_is_whole(make: Make, text_o
 def test_a_json_context_has_the_same_shape(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "context.json"
     path.write_text('[{"a": [1, null, "é"]}]', "utf-8")
-    assert make(Offer(str(path), "json")).run("context").output == "[{'a': [1, None, 'é']}]\n"
+    assert make(Offer("json", str(path), path.stat().st_size)).run("context").output == "[{'a': [1, None, 'é']}]\n"
+
+
+def test_of_a_file_that_has_grown_only_what_was_there_is_the_context(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "growing.log"
+    path.write_text("first\nsecond\n")
+    offer = Offer("text", str(path), 6)
+    assert make(offer).run("context").output == "'first\\n'\n"
+
+
+def test_a_file_that_has_shrunk_is_an_error_at_the_start(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "shrunk.log"
+    path.write_text("first\n")
+    with pytest.raises(SandboxError, match="4 bytes shorter than it was when the run began"):
+        make(Offer("text", str(path), 10)).run("1")
 
 
 def test_a_context_that_is_not_there_is_an_error_at_once_and_again(make: Make, tmp_path: Path) -> None:
-    session = make(Offer(str(tmp_path / "absent")))
+    session = make(Offer("text", str(tmp_path / "absent"), 3))
     for _ in range(2):
         with pytest.raises(SandboxError, match="could not start"):
             session.run("1")

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import LIMITS, is_given, llm_log, prices, run_options, source
+from .options import LIMITS, is_given, llm_log, prices, run_options
 from .resume import go_on
-from .running import perform
+from .running import perform, shown_as_usage
+from .sources import source_options, sources_of
 
 if TYPE_CHECKING:
     from llm_rlm.rlm import RLM, Asking
@@ -17,17 +18,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("question", required=False)
-@click.option("-c", "--context", "sources", multiple=True, metavar="SOURCE", help="The input: a text file, or - for stdin")
+@source_options("The input: file, folder, glob, URL, archive, LLM fragment, or - for stdin; repeatable")
 @click.option("-m", "--model", "model", envvar="LLM_MODEL", help="Root model; LLM's default if not given")
 @click.option("--sub-model", help="Model for sub-calls; the root model if not given")
 @click.option("-s", "--system", help="Added to the system prompt")
 @click.option("-o", "--option", "options", type=(str, str), multiple=True, help="Option of the root model: name and value")
 @click.option("--sub-option", "sub_options", type=(str, str), multiple=True, help="Option of the sub-model: name and value")
+@click.option("--cite", is_flag=True, help="Ask for verbatim quotes, look them up, and say where they are")
+@click.option("--dry-run", is_flag=True, help="Show what would be read and what it can cost at most; send nothing")
 @click.option("--resume", "run", metavar="RUN", help="Go on with a run instead, as `llm rlm resume RUN` does")
 @run_options(new=True)
 @click.option("-n", "--no-log", is_flag=True, help="Keep no record; the run cannot be resumed")
 @click.pass_context
-def ask(ctx: click.Context, /, question: str | None, sources: tuple[str, ...], run: str | None, **given: Any) -> None:  # noqa: ANN401 - the options
+def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: Any) -> None:  # noqa: ANN401 - the options
     """Ask QUESTION about SOURCE.
 
     Prints the answer and nothing else on stdout. Exit codes: 0 answered, 1 failed, 2 bad usage, 3 a limit was reached,
@@ -35,23 +38,28 @@ def ask(ctx: click.Context, /, question: str | None, sources: tuple[str, ...], r
     """
     if run is not None:
         if question is not None or any(
-            is_given(ctx, name) for name in ("model", "sub_model", "system", "options", "sub_options", "no_log")
+            is_given(ctx, name)
+            for name in ("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "dry_run")
         ):
             message = "--resume goes on with the question, the models and the record of its run: give none of them"
             raise click.UsageError(message, ctx)
-        go_on(ctx, run, sources, given)
+        go_on(ctx, run, given)
+    elif given["dry_run"]:  # no question is needed to see what would be read
+        from .dry_run import show  # noqa: PLC0415 - not needed for --help
+
+        with shown_as_usage(ctx):
+            show(_engine(given), sources_of(given), as_json=given["json_output"])
     elif question is None:
         message = "Missing argument 'QUESTION'."
         raise click.UsageError(message, ctx)
     else:
-        perform(ctx, given, lambda status: _asking(given, question, sources, status))
+        perform(ctx, given, lambda status: _asking(given, question, status))
 
 
-def _asking(given: dict[str, Any], question: str, sources: tuple[str, ...], status: Status) -> Asking:
+def _asking(given: dict[str, Any], question: str, status: Status) -> Asking:
     from llm_rlm.rlm import Asking  # noqa: PLC0415 - not needed for --help
 
-    context = source(sources)
-    return Asking(_engine(given), question, context, status)
+    return Asking(_engine(given), question, sources_of(given), status)
 
 
 def _engine(given: dict[str, Any]) -> RLM:
@@ -77,4 +85,5 @@ def _engine(given: dict[str, Any]) -> RLM:
         llm_log=llm_log(given),
         prices={**config.prices, **prices(given)},
         default_cost=config.max_cost,
+        cite=given["cite"],
     )

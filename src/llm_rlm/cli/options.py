@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,25 @@ if TYPE_CHECKING:
 
 LIMITS = {"cost": "max_cost", "calls": "max_calls", "tokens": "max_tokens", "turns": "max_turns", "seconds": "timeout"}
 """Kinds of limits, and their options."""
+
+
+class _Share(click.ParamType):
+    """A share: `95%` or `0.95`."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's
+        """As a number from 0 to 1."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share <= 1:
+            self.fail(f"{text!r} is no share: give one from 0% to 100%", param, ctx)
+        return share
 
 
 def run_options(*, new: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -36,6 +54,9 @@ def run_options(*, new: bool) -> Callable[[Callable[..., Any]], Callable[..., An
         click.option("--no-stream", is_flag=True, help="Do not stream the root model's replies"),
         click.option("--log", is_flag=True, help="Keep a record, even after `llm logs off`"),
         click.option("-d", "--database", type=click.Path(dir_okay=False, path_type=Path), help="Database for LLM's own log"),
+        click.option(
+            "--min-coverage", type=_Share(), metavar="SHARE", help="Exit with 3 if less of the input was touched: 95%"
+        ),
         click.option("--json", "json_output", is_flag=True, help="Print one JSON object instead of the answer"),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors"),
         click.option("-v", "--verbose", is_flag=True, help="Show each cell and its output"),
@@ -72,30 +93,3 @@ def llm_log(given: dict[str, Any]) -> Path | None:
     from llm_rlm.llmlog import is_kept, log_path  # noqa: PLC0415 - not needed for --help
 
     return log_path(given["database"]) if is_kept(given) else None
-
-
-def source(sources: tuple[str, ...]) -> Path | Any:  # noqa: ANN401 - a path, or stdin
-    """The one source. Raises UsageError with advice where there is none: a mistyped command must not become a paid question."""
-    from llm_rlm.errors import UsageError  # noqa: PLC0415 - not needed for --help
-
-    if len(sources) > 1:
-        message = "give one source with -c: several are not supported yet"
-        raise UsageError(message)
-    if not sources and sys.stdin.isatty():
-        message = 'give the input with -c: llm rlm "QUESTION" -c FILE, or -c - for stdin (commands: llm rlm --help)'
-        raise UsageError(message)
-    if not sources or sources[0] == "-":
-        return _Stdin()
-    if not sources[0]:
-        message = "-c is empty: name a text file, or - for stdin"
-        raise UsageError(message)
-    return Path(sources[0])
-
-
-class _Stdin:
-    """Standard input as a source."""
-
-    name = "stdin"
-
-    def read(self, size: int, /) -> bytes:
-        return sys.stdin.buffer.read(size)

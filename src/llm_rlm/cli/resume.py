@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import LIMITS, is_given, llm_log, prices, run_options, source
+from .options import LIMITS, is_given, llm_log, prices, run_options
 from .running import perform
+from .sources import are_given, source_options, sources_of
 
 if TYPE_CHECKING:
     from llm_rlm.result import Result
@@ -18,18 +19,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run")
-@click.option("-c", "--context", "sources", multiple=True, metavar="SOURCE", help="The input, if it was stdin or has moved")
+@source_options("The input, if it was stdin or has moved")
 @run_options(new=False)
 @click.pass_context
-def resume(ctx: click.Context, /, run: str, sources: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - the options
+def resume(ctx: click.Context, /, run: str, **given: Any) -> None:  # noqa: ANN401 - the options
     """Go on with RUN, an id, the beginning of one, or `last`, where a crash, Ctrl-C or a limit has ended it.
 
     What was paid is not paid again. Limits are as they were, but for those that are given. A finished run prints its answer.
     """
-    go_on(ctx, run, sources, given)
+    go_on(ctx, run, given)
 
 
-def go_on(ctx: click.Context, run: str, sources: tuple[str, ...], given: dict[str, Any]) -> None:
+def go_on(ctx: click.Context, run: str, given: dict[str, Any]) -> None:
     """Resume a run, with those of its limits changed that were given."""
 
     def begin(status: Status) -> Asking | Result:
@@ -37,7 +38,7 @@ def go_on(ctx: click.Context, run: str, sources: tuple[str, ...], given: dict[st
         from llm_rlm.rlm import Asking  # noqa: PLC0415
 
         engine = _resuming(ctx, run, given)
-        resumption = Resumption(run, engine.limits, source(sources) if sources else None)
+        resumption = Resumption(run, engine.limits, sources_of(given) if are_given(given) else None)
         if resumption.result is not None:
             return resumption.result
         return Asking(engine, resumption.question, resumption.context, status, resumption)

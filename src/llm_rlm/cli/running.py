@@ -25,25 +25,36 @@ if TYPE_CHECKING:
 ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
 """Exit codes."""
 
+_LONGEST_QUOTE = 200
+
 
 def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Status], Asking | Result]) -> None:
     """Begin a run, wait for its end, print what came of it, and exit as it ended."""
-    from llm_rlm.errors import RLMError, UnknownModelError, UsageError  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.llmlog import is_kept  # noqa: PLC0415
+    from llm_rlm.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
     from llm_rlm.status import Status  # noqa: PLC0415
 
     status = Status(quiet=given["quiet"], verbose=given["verbose"])
     try:
-        result = _run(begin, status)
-    except (UsageError, UnknownModelError) as problem:
-        raise click.UsageError(str(problem), ctx) from problem
-    except RLMError as problem:
-        raise click.ClickException(str(problem)) from problem
+        with shown_as_usage(ctx):
+            result = _run(begin, status)
     except KeyboardInterrupt as interrupt:
         advice = "".join(f". To go on: llm rlm resume {run}" for run in interrupt.args if is_kept(given))
         click.echo(f"Aborted{advice}", err=True)
         ctx.exit(ABORTED)
     _finish(ctx, result, status, given)
+
+
+@contextmanager
+def shown_as_usage(ctx: click.Context) -> Iterator[None]:
+    """Errors of ours as click shows them."""
+    from llm_rlm.errors import RLMError, UnknownModelError, UsageError  # noqa: PLC0415 - not needed for --help
+
+    try:
+        yield
+    except (UsageError, UnknownModelError) as problem:
+        raise click.UsageError(str(problem), ctx) from problem
+    except RLMError as problem:
+        raise click.ClickException(str(problem)) from problem
 
 
 def _run(begin: Callable[[Status], Asking | Result], status: Status) -> Result:
@@ -104,12 +115,54 @@ def _finish(ctx: click.Context, result: Result, status: Status, given: Mapping[s
     if given["json_output"]:
         click.echo(json.dumps(result.as_dict(), ensure_ascii=False, indent=2))
     elif result.answer is not None:
-        click.echo(clean(result.text) if sys.stdout.isatty() else result.text)
+        text = "\n\n".join(part for part in (result.text, _sourced(result)) if part)
+        click.echo(clean(text) if sys.stdout.isatty() else text)
     if (problem := _problem(result)) is not None:
         click.echo(f"Error: {problem}", err=True)
     if not status.quiet and (advice := _advice(result, given)) is not None:
         click.echo(advice, err=True)
-    ctx.exit({"limit": LIMITED, "error": FAILED, "interrupted": ABORTED}.get(result.finish, ANSWERED))
+    code = {"limit": LIMITED, "error": FAILED, "interrupted": ABORTED}.get(result.finish, ANSWERED)
+    if code == ANSWERED and (missed := _missed(result, given["min_coverage"])) is not None:
+        click.echo(missed, err=True)
+        code = LIMITED
+    ctx.exit(code)
+
+
+def _missed(result: Result, least: float | None) -> str | None:
+    """Why the coverage is not enough, if it is not."""
+    from llm_rlm.status import clean, listed  # noqa: PLC0415 - not needed for --help
+
+    coverage = result.coverage
+    if least is None:
+        return None
+    if coverage is None:
+        return f"--min-coverage {least:.0%}: how much of the input was touched is not known"
+    below = coverage.below(least)
+    if not below:
+        return None
+    return (
+        f"--min-coverage {least:.0%}: only {coverage.either:.1%} of the input was touched; too little of {clean(listed(below))}"
+    )
+
+
+def _sourced(result: Result) -> str:
+    """The quotes of the answer, each with its place: `auth.log:812: "…"`."""
+    from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
+
+    lines = []
+    for number, citation in enumerate(result.citations, start=1):
+        quote = " ".join(clean(citation["quote"]).split())
+        quote = quote if len(quote) <= _LONGEST_QUOTE else f"{quote[:_LONGEST_QUOTE]}…"
+        lines.append(f'[{number}] {_place(citation)}: "{quote}"')
+    return "\n".join(lines)
+
+
+def _place(citation: Mapping[str, Any]) -> str:
+    """Where a quote is, and how exactly."""
+    if not citation["found"]:
+        return f"UNSUPPORTED ({citation['why'] or 'not in the input'})"
+    where = f"{citation['source']}:{citation['line']}" + (f" ({citation['place']})" if citation["place"] else "")
+    return where + (" (but for white space)" if citation["how"] == "folded" else "")
 
 
 def _problem(result: Result) -> str | None:

@@ -1,5 +1,32 @@
-"""The context of a run: one text or one JSON value, as a file that the sandbox can be given."""
+"""The input of a run: what the user names is found and read here, and what cells ask of it is answered."""
 
-from .source import AnyContext, Context, Readable, from_any, from_file, from_stream, from_value, no_context
+from .collect import AnyContext, Readable, Sources, from_any
+from .context import Context
+from .coverage import Coverage, Covered
+from .document import ChangedError, Document
+from .examine import Examined, examine
+from .files import paths_from
+from .quotes import Citation, find_quotes
+from .service import Service
+from .value import from_value
+from .walk import Walking
 
-__all__ = ["AnyContext", "Context", "Readable", "from_any", "from_file", "from_stream", "from_value", "no_context"]
+__all__ = [
+    "AnyContext",
+    "ChangedError",
+    "Citation",
+    "Context",
+    "Coverage",
+    "Covered",
+    "Document",
+    "Examined",
+    "Readable",
+    "Service",
+    "Sources",
+    "Walking",
+    "examine",
+    "find_quotes",
+    "from_any",
+    "from_value",
+    "paths_from",
+]

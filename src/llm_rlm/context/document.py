@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,13 +109,16 @@ class Spool:
         """Nothing is made before it is needed."""
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._count = 0
+        self._lock = threading.Lock()
+        """Guards that there is one folder, and that no two files have the same name."""
 
     def new(self) -> Path:
-        """The path of a new file. Raises OSError."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="llm-rlm-", ignore_cleanup_errors=True)
-        self._count += 1
-        return Path(self._folder.name) / f"{self._count}"
+        """The path of a new file. Called from any thread. Raises OSError."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="llm-rlm-", ignore_cleanup_errors=True)
+            self._count += 1
+            return Path(self._folder.name) / f"{self._count}"
 
     def discard(self) -> None:
         """Remove all of it."""

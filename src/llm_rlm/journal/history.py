@@ -47,6 +47,8 @@ class PastCell:
     answer: str | None = None
     """What it submitted, as text or JSON text."""
     answer_is_json: bool = False
+    quotes: Sequence[str] = ()
+    """What it submitted as quotes."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,14 @@ class Document:
     """None where it was no file."""
     modified: int | None
     """Nanoseconds since 1970."""
+    undecodable: int | None = None
+    """Characters that stand for bytes which are not UTF-8."""
+    read_bytes: int | None = None
+    """How much of it code has read."""
+    sent_bytes: int | None = None
+    """How much of it reached a model."""
+    touched_bytes: int | None = None
+    """How much of it one of the two touched."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,10 @@ class PastRun:
     seconds: float
     """Of all its lives together, each to the last thing that was done in it."""
     documents: Sequence[Document]
+    skipped: Sequence[Mapping[str, str]]
+    """What was named or found and not read, each with `name` and `reason`."""
+    citations: Sequence[Mapping[str, Any]]
+    """Where the quotes of the answer are."""
     turns: Sequence[PastTurn]
     cells: Sequence[PastCell]
     usage: Usage
@@ -146,6 +160,8 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
         answer_is_json=bool(run["answer_is_json"]),
         seconds=run["seconds"] + (max(0.0, last["moment"] - (run["life"] or run["started"])) if run["ended"] is None else 0),
         documents=tuple(_documents(journal, run_id)),
+        skipped=journal.rows("select name, reason from skipped where run_id = ? order by rowid", (run_id,)),
+        citations=_citations(journal, run_id),
         turns=tuple(_turns(journal, run_id)),
         cells=tuple(_cells(journal, run_id)),
         usage=usage,
@@ -154,9 +170,14 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
 
 
 def _documents(journal: Journal, run_id: str) -> list[Document]:
-    columns = "name, kind, bytes, sha256, path, modified"
+    columns = "name, kind, bytes, sha256, path, modified, undecodable, read_bytes, sent_bytes, touched_bytes"
     rows = journal.rows(f"select {columns} from documents where run_id = ? order by rowid", (run_id,))  # noqa: S608 - our own names
     return [Document(**row) for row in rows]
+
+
+def _citations(journal: Journal, run_id: str) -> list[dict[str, Any]]:
+    rows = journal.rows("select * from citations where run_id = ? order by number", (run_id,))
+    return [{name: value for name, value in row.items() if name not in {"run_id", "number"}} for row in rows]
 
 
 def _turns(journal: Journal, run_id: str) -> list[PastTurn]:
@@ -171,12 +192,19 @@ def _turns(journal: Journal, run_id: str) -> list[PastTurn]:
 
 def _cells(journal: Journal, run_id: str) -> list[PastCell]:
     rows = journal.rows(
-        "select number, turn, call, code, output, shown.text as shown, outcome, held_up, answer.text as answer, answer_is_json"
-        " from readable_cells as cells left join texts as shown on shown.hash = shown_hash"
+        "select number, turn, call, code, output, shown.text as shown, outcome, held_up, answer.text as answer, answer_is_json,"
+        " quotes from readable_cells as cells left join texts as shown on shown.hash = shown_hash"
         " left join texts as answer on answer.hash = answer_hash where run_id = ? and not dropped order by number",
         (run_id,),
     )
-    return [PastCell(**row | {name: bool(row[name]) for name in ("held_up", "answer_is_json")}) for row in rows]
+    return [
+        PastCell(
+            **row
+            | {"held_up": bool(row["held_up"]), "answer_is_json": bool(row["answer_is_json"])}
+            | {"quotes": json.loads(row["quotes"] or "[]")}
+        )
+        for row in rows
+    ]
 
 
 def _usage(journal: Journal, run_id: str) -> tuple[Usage, Bound]:

@@ -16,7 +16,7 @@ from .commits import Commits
 from .schema import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from llm_rlm.budget import Bound, Spent
@@ -72,20 +72,25 @@ class Journal:
 
     # Runs
 
-    def begin_run(
-        self, run_id: str, *, system: str | None = None, documents: Sequence[Mapping[str, object]] = (), **columns: object
-    ) -> None:
-        """Record a run, `question`, `model`, `sub_model`, `settings` (JSON text), `process`, and its sources.
-
-        A source has `name`, `kind`, `bytes`, `modified` (ns) and `path`; its content is never stored.
-        """
+    def begin_run(self, run_id: str, *, system: str | None = None, **columns: object) -> None:
+        """Record a run, `question`, `model`, `sub_model`, `settings` (JSON text) and `process`."""
 
         def work(db: sqlite3.Connection) -> None:
             kept = _keep(db, system) if system is not None else None
             now = time.time()
             _insert(db, "runs", id=run_id, started=now, life=now, system_hash=kept, **columns)
-            for document in documents:
-                _insert(db, "documents", run_id=run_id, **document)
+
+        self.write(work)
+
+    def add_documents(self, run_id: str, documents: Sequence[Mapping[str, object]], skipped: Iterable[tuple[str, str]]) -> None:
+        """Record the sources of a run, and what is not part of them: names and reasons.
+
+        A source has `name`, `kind`, `bytes`, `modified` (ns), `path`, `origin`, `encoding`; its content is never stored.
+        """
+
+        def work(db: sqlite3.Connection) -> None:
+            _insert_all(db, "documents", [{"run_id": run_id, **document} for document in documents])
+            _insert_all(db, "skipped", [{"run_id": run_id, "name": name, "reason": reason} for name, reason in skipped])
 
         self.write(work)
 
@@ -99,9 +104,41 @@ class Journal:
 
         self.write(work)
 
-    def add_digest(self, run_id: str, name: str, sha256: str) -> None:
-        """Record the hash of a source, which takes a while to know."""
-        self.write(lambda db: _update(db, "documents", {"run_id": run_id, "name": name}, sha256=sha256))
+    def know_documents(self, run_id: str, known: Mapping[str, Mapping[str, object]]) -> None:
+        """Record what takes a while to know of sources: `sha256` and `undecodable`, by name."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for name, columns in known.items():
+                _update(db, "documents", {"run_id": run_id, "name": name}, **columns)
+
+        self.write(work)
+
+    def know_coverage(self, run_id: str, touched: Mapping[str, Mapping[str, object]]) -> None:
+        """Record how much was looked at: `read_bytes`, `sent_bytes`, `touched_bytes`, by name; of other sources nothing."""
+        nothing = "update documents set read_bytes = 0, sent_bytes = 0, touched_bytes = 0 where run_id = ?"
+        self.write(lambda db: db.execute(nothing, (run_id,)))
+        self.know_documents(run_id, touched)
+
+    def add_citations(self, run_id: str, citations: Sequence[Mapping[str, object]]) -> None:
+        """Record where the quotes of the answer were found, instead of what was recorded before."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("delete from citations where run_id = ?", (run_id,))
+            _insert_all(db, "citations", [{"run_id": run_id, "number": at, **row} for at, row in enumerate(citations)])
+
+        self.write(work)
+
+    def shown_to_models(self, run_id: str) -> Iterator[str]:
+        """The texts that reached a model in the run: the prompts of sub-calls, and what the root model was shown of cells.
+
+        One at a time: together they may be larger than memory.
+        """
+        calls = "select id from calls where run_id = ? and state in ('sent', 'answered', 'failed', 'unknown') order by id"
+        for row in self.rows(calls, (run_id,)):
+            (asked,) = self.rows("select text from calls join texts on hash = request_hash where id = ?", (row["id"],))
+            yield json.loads(asked["text"])["prompt"]
+        for row in self.rows("select text from cells join texts on hash = shown_hash where run_id = ?", (run_id,)):
+            yield row["text"]
 
     # Turns and cells
 
@@ -293,6 +330,14 @@ def _insert(db: sqlite3.Connection, table: str, **columns: object) -> int:
     names, marks = ", ".join(columns), ", ".join("?" * len(columns))
     cursor = db.execute(f"insert into {table} ({names}) values ({marks})", tuple(map(_storable, columns.values())))  # noqa: S608 - our own names
     return cursor.lastrowid or 0
+
+
+def _insert_all(db: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows that have the same columns."""
+    if rows:
+        names, marks = ", ".join(f'"{name}"' for name in rows[0]), ", ".join("?" * len(rows[0]))
+        values = [tuple(map(_storable, row.values())) for row in rows]
+        db.executemany(f"insert into {table} ({names}) values ({marks})", values)  # noqa: S608 - our own names
 
 
 def _update(db: sqlite3.Connection, table: str, where: Mapping[str, object], **columns: object) -> None:

@@ -153,6 +153,37 @@ MIGRATIONS = (
         select calls.*, request.text as request, response.text as response from calls
         join texts as request on request.hash = request_hash left join texts as response on response.hash = response_hash;
     """,
+    """
+    alter table documents add column origin text;
+    alter table documents add column encoding text;
+    alter table documents add column undecodable integer;
+    alter table documents add column read_bytes integer;
+    alter table documents add column sent_bytes integer;
+    alter table documents add column touched_bytes integer;
+    create index documents_by_run on documents (run_id, name);
+    create table skipped (
+        run_id text not null references runs(id),
+        name text not null,
+        reason text not null
+    );
+    create index skipped_by_run on skipped (run_id);
+    create table citations (
+        run_id text not null references runs(id),
+        number integer not null,
+        quote text not null,
+        found text check (found in ('exact', 'folded')),
+        source text,
+        start integer,
+        "end" integer,
+        line integer,
+        "column" integer,
+        place text,
+        times integer not null default 0,
+        why text,
+        primary key (run_id, number)
+    ) without rowid;
+    alter table cells add column quotes text;
+    """,
 )
 """What each version adds to the one before. A version that was ever released is not changed any more."""
 

@@ -1,13 +1,26 @@
 """An isolated Python session: cells in, results out. Knows nothing of models: it receives a handler for calls."""
 
 from .session import Session
-from .types import Answer, CallHandler, CellResult, MissingVariableError, NotAnAnswerError, Offer, Past, Variable
+from .types import (
+    Answer,
+    CallHandler,
+    CellResult,
+    Helpers,
+    MissingVariableError,
+    NoHelpers,
+    NotAnAnswerError,
+    Offer,
+    Past,
+    Variable,
+)
 
 __all__ = [
     "Answer",
     "CallHandler",
     "CellResult",
+    "Helpers",
     "MissingVariableError",
+    "NoHelpers",
     "NotAnAnswerError",
     "Offer",
     "Past",

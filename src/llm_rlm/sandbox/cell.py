@@ -88,7 +88,7 @@ def _follow(connection: Connection, cell: Cell, transcript: Transcript, interrup
     stop: _Stop | None = None
     while True:
         event = connection.mailbox.get(_TICK)
-        used = meter.read(calls_open=bool(connection.calls))
+        used = meter.read(calls_open=bool(connection.calls) or bool(connection.questions))
         if isinstance(event, Ended):
             # What a guest said just before it crashed may be lost with it, that the cell began too.
             return Attempt(transcript.lost(used), event.reason, began=transcript.began or not worker.was_killed)
@@ -103,7 +103,7 @@ def _follow(connection: Connection, cell: Cell, transcript: Transcript, interrup
         if stop is None:
             stop = _why_stop(cell, used, interrupted())
             if stop is not None:
-                worker.send({"t": "stop", "why": stop.why})
+                connection.stop(stop.why)
         elif time.monotonic() - stop.at > _GRACE:
             worker.kill(f"{stop.why}, and could not be stopped more gently")
 

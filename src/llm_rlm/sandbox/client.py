@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from . import frames
 from .guest import boot
+from .window import MOUNTED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,17 @@ _STDERR_KEPT = 2000
 
 # The worker needs no more than the interpreter's own paths: no environment, no site, no current directory.
 _MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from llm_rlm.sandbox.worker import main; main()"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a guest is started with."""
+
+    offer: Offer
+    seed: str
+    """`random` of the guest draws the same for the same seed."""
+    window: str
+    """The file on the host that answers to its questions are shown in."""
 
 
 class Listener(Protocol):
@@ -44,11 +57,8 @@ class Listener(Protocol):
 class Worker:
     """One worker process."""
 
-    def __init__(self, offer: Offer, seed: str, listener: Listener) -> None:
-        """Start the process and send it its setup. Returns at once: the guest loads while the caller goes on.
-
-        `random` of the guest draws the same for the same `seed`.
-        """
+    def __init__(self, setup: Setup, listener: Listener) -> None:
+        """Start the process and send it its setup. Returns at once: the guest loads while the caller goes on."""
         self._listener = listener
         self._directory = tempfile.TemporaryDirectory(prefix="llm-rlm-worker-", ignore_cleanup_errors=True)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has ended
@@ -67,7 +77,8 @@ class Worker:
         self._ended_by_worker = ""
         self._spoke = False
         self._reader = threading.Thread(target=self._read, name="llm-rlm-sandbox", daemon=True)
-        self.send({"volumes": offer.volumes, "memory": _MEMORY, "code": _boot_code(offer, seed)})
+        volumes = [*setup.offer.volumes, (setup.window, MOUNTED_AT)]
+        self.send({"volumes": volumes, "memory": _MEMORY, "code": _boot_code(setup)})
 
     def start(self) -> None:
         """Begin to listen. Apart from the constructor, so that a listener knows its worker before it hears of it."""
@@ -186,7 +197,8 @@ _FRAME_TYPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "out": {"text": str},
     "done": {"key": str, "error": _MAYBE_TEXT, "tail": str, "total": int, "running": float, "variables": list},
     "calls": {"calls": list},
-    "submit": {"text": str, "last": bool, "kind": _MAYBE_TEXT},
+    "ask": {"n": int, "name": str, "arguments": dict},
+    "submit": {"text": str, "last": bool, "kind": _MAYBE_TEXT, "quotes": (list, type(None))},
     "value": {"text": str, "last": bool, "kind": _MAYBE_TEXT, "error": _MAYBE_TEXT, "names": (list, type(None))},
     "broken": {"reason": str},
     "ended": {"reason": str},
@@ -227,11 +239,11 @@ def _guest_sources() -> dict[str, str]:
     return {name: (package / f"{name}.py").read_text("utf-8") for name in (*boot.ORDER, "boot")}
 
 
-def _boot_code(offer: Offer, seed: str) -> str:
+def _boot_code(setup: Setup) -> str:
     sources = dict(_guest_sources())
     start = sources.pop("boot")
-    setup = {**offer.in_guest, "seed": seed}
-    return f"{start}\n\nawait boot({json.dumps(sources)}, {setup!r})\n"
+    in_guest = {**setup.offer.in_guest, "seed": setup.seed, "window": MOUNTED_AT}
+    return f"{start}\n\nawait boot({json.dumps(sources)}, {in_guest!r})\n"
 
 
 def _import_path() -> list[str]:

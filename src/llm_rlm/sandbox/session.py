@@ -14,13 +14,13 @@ from . import notes, wire
 from .cell import Cell, attempt
 from .connection import Connection
 from .mailbox import Ended
-from .types import NotAnAnswerError, Past
+from .types import NoHelpers, NotAnAnswerError, Past
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from .cell import Attempt
-    from .types import Answer, CallHandler, CellResult, Offer, Variable
+    from .types import Answer, CallHandler, CellResult, Helpers, Offer, Variable
 
 _REPLAY_GRACE = 10.0
 
@@ -48,6 +48,7 @@ class Session:
         """
         self._offer = offer
         self._handler = calls
+        self._helpers: Helpers = NoHelpers()
         self._cell_limit = cell_limit
         self._output_limit = output_limit
         self._seed = seed
@@ -64,9 +65,11 @@ class Session:
         self._failed: str | None = None
         self._connect()
 
-    def serve(self, calls: CallHandler) -> None:
-        """Let `calls` make the calls of the cells. Before the first cell, if the constructor was not given it."""
+    def serve(self, calls: CallHandler, helpers: Helpers | None = None) -> None:
+        """Let `calls` make the calls of the cells, and `helpers` answer what they ask of the sources. Before the first cell."""
         self._handler = self._connection.calls.handler = calls
+        if helpers is not None:
+            self._helpers = self._connection.questions.helpers = helpers
 
     def run_cell(self, number: int, code: str, on_output: Callable[[str], None] | None = None) -> CellResult:
         """Run a cell and wait for its result. `on_output` gets the first part of what it prints as it comes.
@@ -137,6 +140,8 @@ class Session:
         done = attempt(self._connection, cell, on_output, interrupted)
         if done.lost is not None:
             self._raise_if_closed()
+        if self._connection.questions.problem is not None:
+            raise self._connection.questions.problem
         return done
 
     def _note(self, result: CellResult) -> None:
@@ -161,7 +166,7 @@ class Session:
     def _connect(self) -> None:
         with self._lock:
             self._raise_if_closed()
-            self._connection = Connection(self._offer, self._seed, self._handler)
+            self._connection = Connection(self._offer, self._seed, self._handler, self._helpers)
 
     def _raise_if_closed(self) -> None:
         if self._closed:

@@ -41,7 +41,7 @@ class Transcript:
             case "submit":
                 self._submitting.append(frame["text"])
                 if frame["last"]:
-                    self._submitted = wire.to_answer(frame.get("kind"), "".join(self._submitting))
+                    self._submitted = wire.to_answer(frame.get("kind"), "".join(self._submitting), frame.get("quotes"))
                     self._submitting = []
             case "done" if frame["key"] == self._key:
                 return self._result(frame)

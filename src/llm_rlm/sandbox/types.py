@@ -18,10 +18,12 @@ _MOUNTED_AT = "/context/context"
 class Offer:
     """The context as the guest gets it."""
 
+    kind: Literal["none", "text", "json", "large", "many"] = "none"
+    """No context; a text or JSON that the guest holds whole; a text too large for that, or several, read by `Helpers`."""
     path: str | None = None
-    """The file on the host whose content is the context; None for no context."""
-    kind: Literal["text", "json"] = "text"
-    """Whether the file is the text itself, or JSON to be parsed."""
+    """The file on the host whose content the guest holds."""
+    size: int = 0
+    """Bytes of the text, or of the JSON. What the file has besides is not part of it."""
 
     @property
     def volumes(self) -> list[tuple[str, str]]:
@@ -31,7 +33,7 @@ class Offer:
     @property
     def in_guest(self) -> dict[str, object]:
         """What the driver needs to know."""
-        return {"path": _MOUNTED_AT, "kind": self.kind} if self.path is not None else {}
+        return {"path": _MOUNTED_AT, "kind": self.kind, "size": self.size}
 
 
 class MissingVariableError(Exception):
@@ -63,6 +65,25 @@ class CallHandler(Protocol):
         """What is left of each limit, for `budget()`."""
 
 
+class Helpers(Protocol):
+    """Answers what cells ask of the sources. One question at a time, from a thread of the session's own."""
+
+    def answer(self, name: str, arguments: dict[str, Any], cancelled: Callable[[], bool]) -> bytes | str:
+        """What was asked for, or a text that says what is wrong with the question.
+
+        Nothing of the arguments is checked yet but that they are JSON. To give up soon once `cancelled`. An RLMError is shown
+        to the cell like such a text.
+        """
+
+
+class NoHelpers:
+    """Helpers of a session that has no sources."""
+
+    def answer(self, name: str, arguments: dict[str, Any], cancelled: Callable[[], bool]) -> str:  # noqa: ARG002 - the protocol's
+        """There is nothing to answer from."""
+        return f"{name}: there is no input to look in"
+
+
 @dataclass(frozen=True)
 class Answer:
     """A value that came out of the sandbox."""
@@ -70,6 +91,8 @@ class Answer:
     text: str
     """The text itself, or JSON text."""
     is_json: bool = False
+    quotes: tuple[str, ...] = ()
+    """What was submitted with it as verbatim quotes of the context."""
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - text or any JSON value

@@ -63,10 +63,11 @@ def to_value(name: str, frame: dict[str, Any], text: str) -> Answer:
     return to_answer(frame.get("kind"), text)
 
 
-def to_answer(kind: object, text: str) -> Answer:
+def to_answer(kind: object, text: str, quotes: Iterable[object] | None = None) -> Answer:
     """An answer as the guest gave it. What it calls JSON is checked: whoever reads the answer relies on it."""
     text = clean(text)
-    return Answer(text, is_json=kind == "json" and _is_json(text))
+    given = tuple(clean(quote) for quote in quotes or () if isinstance(quote, str))
+    return Answer(text, is_json=kind == "json" and _is_json(text), quotes=given)
 
 
 def _is_json(text: str) -> bool:

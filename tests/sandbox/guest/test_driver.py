@@ -24,7 +24,7 @@ def test_a_text_read_in_pieces_is_the_text_read_whole(
     monkeypatch.setattr(driver, "_PIECE_BYTES", piece)
     path = tmp_path / "text"
     path.write_bytes(content)
-    assert driver._read(str(path)) == content.decode("utf-8", "replace")
+    assert driver._read(str(path), len(content)) == content.decode("utf-8", "replace")
 
 
 def test_a_huge_text_is_shown_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,14 +10,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-ORDER = ("clock", "jsontext", "source", "output", "results", "calls", "dice", "driver", "bridge")
+ORDER = (
+    "clock",
+    "jsontext",
+    "source",
+    "output",
+    "results",
+    "calls",
+    "asking",
+    "lazytext",
+    "corpus",
+    "pieces",
+    "found",
+    "helpers",
+    "dice",
+    "driver",
+    "bridge",
+)
 """The modules of the package, each after those it imports."""
 
 
 def boot(sources: Mapping[str, str], setup: dict[str, object]) -> Coroutine[Any, Any, None]:
     """Load the package and return the coroutine of its session. `sources` maps module names to their text.
 
-    `setup` is what `Offer.in_guest` holds, and the `seed` of `random`.
+    `setup` is what `Offer.in_guest` holds, the `seed` of `random`, and the `window` that answers of the host are read from.
     """
     # Our own copy, so that a cell that deletes or replaces builtins does not take the driver with it.
     own_builtins = dict(vars(builtins))

@@ -14,7 +14,7 @@ from codecs import utf_8_decode
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import calls, clock, dice, source
+from . import asking, calls, clock, dice, helpers, source
 from .jsontext import decode, encode
 from .output import Output, Stream
 from .results import LLMError, Response
@@ -32,6 +32,8 @@ _SHOWN_WHOLE = 1_000_000
 _MOST_BETWEEN = 2000
 _MOST_VARIABLES = 40
 _LONGEST_NAME = 100
+_MOST_QUOTES = 200
+_LONGEST_QUOTE = 20_000
 _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 _PLAIN = (*_SIZED, int, float, bool, complex, type(None))
 _PRISTINE = dict(vars(builtins))
@@ -71,13 +73,20 @@ class Driver:
     def start(self, setup: dict[str, object]) -> None:
         """Put the context and the functions in the namespace."""
         self._dice = dice.Dice(str(setup["seed"]))
-        self.namespace["context"] = _load_context(setup)
+        self._asker = asking.Asker(str(setup["window"]), self._send, self._stop_from_host)
+        helping = helpers.Helpers(self._asker)
+        self.namespace["context"] = _load_context(setup, helping)
         self.namespace.update(
             llm_query=self._llm_query,
             llm_batch=self._llm_batch,
+            grep=helping.grep,
+            search=helping.search,
+            chunks=helping.chunks,
+            sql=helping.sql,
             submit=self._submit,
             budget=self._left,
             LLMError=LLMError,
+            HelperError=asking.HelperError,
         )
         self._initial = set(self.namespace)
         main = sys.modules["__main__"].__dict__
@@ -139,7 +148,7 @@ class Driver:
         key = frame["key"]
         self._send({"t": "begun", "key": key})
         self._start_output(frame["output"])
-        self._clock = clock.Clock(frame["limit"])
+        self._clock = self._asker.clock = clock.Clock(frame["limit"])
         self._restore()
         error = await self._outcome(frame["code"], f"<cell {frame['n']}>")
         if error == "timeout":
@@ -238,6 +247,12 @@ class Driver:
         asyncio.run = _refuse_run
         threading.Thread.start = _refuse_thread  # type: ignore[method-assign]
 
+    def _stop_from_host(self, why: str) -> NoReturn:
+        """End the cell: the host has, while it was asked something."""
+        self._stop = why
+        self._clock.expire()
+        raise clock.CellTimeoutError(why)
+
     def _sleep(self, seconds: float) -> None:
         self._clock.sleep(seconds)
 
@@ -291,10 +306,13 @@ class Driver:
         made = calls.requests(prompts, system, model, schema)
         return calls.NotAwaited("llm_batch", lambda: self.calls.ask_all(made))
 
-    def _submit(self, answer: object) -> None:
-        """Give the final answer, any value that is text or JSON. The run ends after this cell."""
+    def _submit(self, answer: object, quotes: object = ()) -> None:
+        """Give the final answer, any value that is text or JSON. The run ends after this cell.
+
+        `quotes` are strings copied from `context` that the answer rests on.
+        """
         kind, text = _as_answer(answer)
-        self._send_text("submit", text, kind=kind)
+        self._send_text("submit", text, kind=kind, quotes=_as_quotes(quotes))
 
     def _left(self) -> dict[str, object]:
         """What is left of `calls`, `turns` and `seconds`; None means no limit."""
@@ -323,28 +341,33 @@ class Driver:
         return users[-_MOST_VARIABLES:]
 
 
-def _load_context(setup: dict[str, object]) -> object:
-    path = setup.get("path")
-    if path is None:
+def _load_context(setup: dict[str, Any], helping: helpers.Helpers) -> object:
+    if setup["kind"] == "none":
         return None
-    text = _read(str(path))
+    if setup["kind"] in {"many", "large"}:
+        return helping.context(setup["kind"], setup["size"])
+    text = _read(setup["path"], setup["size"])
     return decode(text) if setup["kind"] == "json" else text
 
 
-def _read(path: str) -> str:
-    """Read text in pieces.
+def _read(path: str, size: int) -> str:
+    """Read `size` bytes of text in pieces. Raises OSError if there are fewer.
 
     For a large file this takes less than half the time and memory of reading it whole. Pieces of one size leave the heap so
     that the text at its end can grow in place.
     """
-    text, rest = "", b""
+    text, rest, left = "", b"", size
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - pathlib is slow to import in the guest
-        while piece := file.read(_PIECE_BYTES):
+        while left and (piece := file.read(min(left, _PIECE_BYTES))):
+            left -= len(piece)
             if rest:
                 piece = rest + piece
             part, used = utf_8_decode(piece, "replace", False)  # noqa: FBT003 - takes no keywords
             rest = piece[used:]
             text += part
+    if left:
+        message = f"the input is {left:,} bytes shorter than it was when the run began"
+        raise OSError(message)
     return text + rest.decode("utf-8", "replace")
 
 
@@ -384,6 +407,18 @@ def _as_answer(value: object) -> tuple[str, str]:
         message = f"the answer has {len(text):,} characters; at most {_MOST_ANSWER:,} can be given"
         raise ValueError(message)
     return kind, text
+
+
+def _as_quotes(quotes: object) -> list[str]:
+    """Quotes as plain text. Raises TypeError for what is not a list of str, ValueError for too many."""
+    given = [quotes] if isinstance(quotes, str) else list(quotes) if isinstance(quotes, list | tuple) else [quotes]
+    if wrong := next((quote for quote in given if not isinstance(quote, str)), None):
+        message = f"quotes must be a list of str copied from the context, not of {type(wrong).__name__}"
+        raise TypeError(message)
+    if len(given) > _MOST_QUOTES:
+        message = f"{len(given)} quotes; at most {_MOST_QUOTES} can be given"
+        raise ValueError(message)
+    return [str.__str__(quote)[:_LONGEST_QUOTE] for quote in given]
 
 
 def _format(problem: BaseException, last_line: str | None) -> str:

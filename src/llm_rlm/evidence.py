@@ -1,0 +1,146 @@
+"""What an answer rests on: the documents as they were, what of them was read and sent, where its quotes are."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from .context import ChangedError, Coverage, Service, examine, find_quotes
+from .errors import RLMError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from .context import Citation, Context, Covered, Document, Examined
+    from .journal import Journal
+
+_PATIENCE = 5.0
+"""Seconds that the end of a run waits for what is found out beside it."""
+
+_WRITTEN_TOGETHER = 1000
+_NAMES_CONTEXT = re.compile(r"\bcontext\b")
+
+
+class Evidence:
+    """Keeps account of one run's documents. Its methods may be called from any thread."""
+
+    def __init__(self, context: Context, journal: Journal, run_id: str, known: Mapping[str, str] | None = None) -> None:
+        """Nothing is read yet. `known` are hashes of documents, by name, of an earlier life of the run."""
+        self._context = context
+        self._journal = journal
+        self._run_id = run_id
+        self.examined: dict[str, Examined] = {}
+        """What was found out about documents so far, by name."""
+        self.covered: Sequence[Covered] | None = None
+        """What of each document was read and sent, once `finish` has returned and if there was time for it."""
+        self.citations: Sequence[Citation] = ()
+        """Where the quotes of the answer are."""
+        self._known = known or {}
+        self._coverage = Coverage(context.documents)
+        self._service: Service | None = None
+        self._examining: threading.Thread | None = None
+        self._over = threading.Event()
+
+    def helpers(self, cache: Path | None, progress: Callable[[str], None]) -> Service:
+        """What answers the cells' questions; what they read is counted. `cache` is where indexes are kept."""
+        self._service = Service(self._context, self._coverage, cache, progress)
+        return self._service
+
+    def record(self) -> None:
+        """Write down which documents there are, and what was skipped."""
+        context = self._context
+        documents = [_row(document, context) for document in context.documents]
+        self._journal.add_documents(self._run_id, documents, [(skipped.name, skipped.reason) for skipped in context.skipped])
+
+    def sha256(self, document: str) -> str | None:
+        """The hash of the document of that name, as far as it is known."""
+        examined = self.examined.get(document)
+        return examined.sha256 if examined is not None else self._known.get(document)
+
+    def cell_runs(self, code: str) -> None:
+        """Code that names `context` has read it, where it is held whole: nothing tells which part.
+
+        From here on the documents are examined beside the run, so that its start does not wait for that.
+        """
+        if self._context.kind in {"text", "json"} and _NAMES_CONTEXT.search(code):
+            self._coverage.read(0, 0, self._context.size)
+        if self._examining is None and self._context.documents:
+            self._examining = threading.Thread(target=self._examine, name="llm-rlm-examine", daemon=True)
+            self._examining.start()
+
+    def look_up(self, quotes: Sequence[str], cancelled: Callable[[], bool]) -> Sequence[Citation]:
+        """Find the quotes of an answer."""
+        self.citations = find_quotes(self._context.documents, quotes, self._coverage.touched(), cancelled)
+        return self.citations
+
+    def finish(self, *, hurry: bool) -> None:
+        """Find out what is left, and write it down; nothing of it in a `hurry`."""
+        patience = 0.0 if hurry else _PATIENCE
+        until = time.monotonic() + patience
+        if self._examining is not None:
+            self._examining.join(patience)
+        self._over.set()
+        if self._service is not None:
+            self._service.close()
+        if not hurry and self._context.documents:
+            self._cover(lambda: time.monotonic() > until + _PATIENCE)
+        self._journal.add_citations(self._run_id, [_citation_row(citation) for citation in self.citations])
+
+    def _cover(self, cancelled: Callable[[], bool]) -> None:
+        """What was read and what was sent, which is found by matching all that models were shown with the documents."""
+        self.covered = self._coverage.finish(self._journal.shown_to_models(self._run_id), cancelled)
+        if self.covered is None:
+            return
+        touched = {
+            self._context.documents[covered.document].name: {
+                "read_bytes": covered.read,
+                "sent_bytes": covered.sent,
+                "touched_bytes": covered.either,
+            }
+            for covered in self.covered
+            if covered.either
+        }
+        self._journal.know_coverage(self._run_id, touched)
+
+    def _examine(self) -> None:
+        # A journal that is broken is noticed by those who need it.
+        with suppress(RLMError):
+            new: dict[str, dict[str, object]] = {}
+            for document in self._context.documents:
+                if self._over.is_set():
+                    break
+                if document.name not in self._known:
+                    self._examine_one(document, new)
+                if len(new) >= _WRITTEN_TOGETHER:
+                    self._journal.know_documents(self._run_id, new)
+                    new = {}
+            self._journal.know_documents(self._run_id, new)
+
+    def _examine_one(self, document: Document, new: dict[str, dict[str, object]]) -> None:
+        with suppress(ChangedError):  # gone by now: there is no hash of it
+            examined = examine(document, self._over.is_set)
+            if examined is not None:
+                self.examined[document.name] = examined
+                new[document.name] = {"sha256": examined.sha256, "undecodable": examined.undecodable}
+
+
+def _row(document: Document, context: Context) -> dict[str, object]:
+    """A document, as the journal has it."""
+    return {
+        "name": document.name,
+        "kind": "json" if context.kind == "json" else "text",
+        "bytes": document.size,
+        "path": None if document.modified is None else document.path,
+        "modified": document.modified,
+        "origin": document.origin,
+        "encoding": document.encoding,
+    }
+
+
+def _citation_row(citation: Citation) -> dict[str, object]:
+    names = ("quote", "found", "source", "start", "end", "line", "column", "place", "times", "why")
+    return {name: getattr(citation, name) for name in names}

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llm_rlm.errors import RLMError
+from llm_rlm.sandbox import Offer
+from llm_rlm.sandbox.questions import Questions
+
+from .fakes import Answering
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .conftest import Make
+
+
+class Library:
+    """Helpers that know what a test wants."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.given_up = threading.Event()
+
+    def answer(self, name: str, arguments: dict[str, Any], cancelled: Callable[[], bool]) -> bytes | str:
+        self.asked.append((name, arguments))
+        match name:
+            case "hang":
+                while not cancelled():
+                    time.sleep(0.002)
+                self.given_up.set()
+            case "wrong":
+                return "there is no such text"
+            case "raise":
+                message = "the file is gone"
+                raise RLMError(message)
+            case "break":
+                raise ZeroDivisionError
+            case "long":
+                return bytes(1 << 25)
+        return b'"ok"'
+
+
+def read(questions: Questions) -> tuple[int, int, bytes]:
+    """Number, status and body of the answer in the window, once there is one."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with open(questions.window.path, "rb") as file:  # noqa: PTH123 - mkstemp gives a str
+            data = file.read()
+        if any(data[:8]):
+            return int.from_bytes(data[:8], "little"), int.from_bytes(data[8:16], "little"), data[24:]
+        time.sleep(0.002)
+    raise AssertionError
+
+
+@pytest.fixture
+def library() -> Library:
+    return Library()
+
+
+@pytest.fixture
+def questions(library: Library) -> Iterator[Questions]:
+    made = Questions(library)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "body"),
+    [
+        ("fine", 0, b'"ok"'),
+        ("wrong", 1, b"there is no such text"),
+        ("raise", 1, b"the file is gone"),
+        ("long", 1, b"the answer has 33,554,432 bytes; ask for less at a time"),
+        ("break", 2, b"the run is broken and will end"),
+    ],
+)
+def test_a_question_is_answered(questions: Questions, name: str, status: int, body: bytes) -> None:
+    assert questions.ask(7, name, {"a": 1})
+    number, shown, text = read(questions)
+    assert (number, shown, text[: len(body)]) == (7, status, body)
+    assert not questions
+    assert isinstance(questions.problem, ZeroDivisionError) == (name == "break")
+
+
+def test_a_stop_answers_what_is_asked_and_has_the_helper_give_up(questions: Questions, library: Library) -> None:
+    questions.ask(1, "hang", {})
+    assert questions
+    while not library.asked:
+        time.sleep(0.002)
+    questions.stop("enough")
+    assert read(questions)[:2] == (1, 2)
+    assert library.given_up.wait(20)
+    assert not questions
+
+
+def test_a_guest_that_does_not_wait_is_none_of_ours(questions: Questions) -> None:
+    assert questions.ask(1, "hang", {})
+    assert not questions.ask(1, "hang", {})
+    assert questions.ask(2, "hang", {})
+    assert not questions.ask(3, "hang", {})
+
+
+def test_a_cell_that_waits_for_a_helper_is_stopped_and_keeps_its_variables(make: Make, library: Library) -> None:
+    session = make(Offer())
+    session.serve(Answering(), library)
+    assert session.run("grep('x')").outcome == "error"  # its answer is not that of a grep
+    timer = threading.Timer(0.2, session.interrupt, ["the user stopped the run"])
+    asking = "import rlm.driver; a = 1; ask = grep.__self__._asker.ask\nask('hang')"
+    timer.start()
+    result = session.run(asking)
+    assert (result.outcome, "the user stopped the run" in result.output) == ("interrupted", True)
+    assert session.run("a, ask('fine')").output == "(1, b'\"ok\"')\n"
+
+
+def test_waiting_for_a_helper_is_not_the_cells_own_time(make: Make, library: Library) -> None:
+    session = make(Offer(), cell_limit=0.5)
+    session.serve(Answering(), library)
+    threading.Timer(1.2, session.interrupt, ["now"]).start()
+    result = session.run("grep.__self__._asker.ask('hang')")
+    assert result.outcome == "interrupted"
+    assert result.running < 0.5
+
+
+def test_a_broken_helper_ends_the_run(make: Make, library: Library) -> None:
+    session = make(Offer())
+    session.serve(Answering(), library)
+    with pytest.raises(ZeroDivisionError):
+        session.run("grep.__self__._asker.ask('break')")
