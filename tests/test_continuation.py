@@ -33,6 +33,8 @@ def run(turns: list[PastTurn], cells: list[PastCell]) -> PastRun:
         answer_is_json=False,
         seconds=0.0,
         documents=(),
+        skipped=(),
+        citations=(),
         turns=turns,
         cells=cells,
         usage=Usage(),

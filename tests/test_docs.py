@@ -9,7 +9,7 @@ import pytest
 from llm_rlm import Limits, Rate, RLMToolbox, Settings
 from llm_rlm.cli import rlm
 from llm_rlm.config import Config, load
-from llm_rlm.context import source
+from llm_rlm.context import width
 from llm_rlm.journal import Journal
 from llm_rlm.prompts import WHEN
 from llm_rlm.retries import Policy
@@ -34,7 +34,7 @@ def test_the_limits_that_the_readme_names_are_the_defaults() -> None:
     assert f"`--max-calls` ({Limits().calls:,} unless given)" in README
     assert f"`--max-turns` ({Limits().turns})" in README
     assert f"a cell has {Settings().cell_limit:g} s of its own running time" in README
-    assert f"up to {source.MOST_IN_SANDBOX / 1e9:g} GB" in README
+    assert f"up to {width.MOST_IN_SANDBOX / 1e9:g} GB" in README
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from llm_rlm import RLM, RLMError
 from llm_rlm.budget import Bound, Spent, Tokens, Usage
-from llm_rlm.journal import CallRecord, Journal, Kept, Recorded
+from llm_rlm.journal import CallRecord, Journal, Kept, Recorded, SourceRecord
 from llm_rlm.journal.cache import clear
 from llm_rlm.journal.history import past_run
 from llm_rlm.journal.owner import claim, take_over
@@ -266,7 +266,8 @@ def test_the_calls_of_the_cells_before_are_counted_so_that_a_cell_asks_as_it_did
 
 def test_names_and_questions_that_are_no_text_are_kept_as_far_as_they_are() -> None:
     journal = Journal(None)
-    journal.begin_run("a", settings="{}", question="caf\udce9", documents=[{"name": "caf\udce9", "kind": "text", "bytes": 1}])
+    sources = SourceRecord([{"name": "caf\udce9", "kind": "text", "bytes": 1}])
+    journal.begin_run("a", settings="{}", question="caf\udce9", sources=sources)
     assert journal.rows("select question, name from runs join documents on run_id = id") == [
         {"question": "caf\\udce9", "name": "caf\\udce9"}
     ]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from llm_rlm import prompts
-from llm_rlm.context import Context, no_context
+from llm_rlm.context import Context, Document
+from llm_rlm.context.document import Table
 from llm_rlm.run import EXECUTE, SUBMIT
 from llm_rlm.tools import tools_for
 
@@ -23,6 +24,7 @@ VALUES = {
     "sub_model": "small-model",
     "same": "",
     "why": "the limit of 30 turns is reached",
+    "quotes": "- 'no such words': not in the input",
     "problem": "Expecting value: line 1 column 1 (char 0)",
     "prompt": "Who is it?",
     "schema": '{"type": "string"}',
@@ -49,15 +51,22 @@ def test_a_field_that_is_not_filled_in_is_an_error() -> None:
         prompts.render("last_turn", why="x")
 
 
+def held(name: str = "context", size: int = 10**12) -> tuple[Document, ...]:
+    return (Document(name, "/x", size),)
+
+
 CONTEXTS = [
-    no_context(),
-    *(Context("context", "json", kind, 10**12, path=Path("x")) for kind in ("int", "bool", "float")),
-    *(Context("context", "json", kind, 10**12, 10**9, path=Path("x")) for kind in ("list", "dict")),
-    *(Context(name, "text", "str", 10**12, path=Path("x")) for name in ("context", "stdin", "n" * 255, "a\nname\u202e.log")),
+    Context(),
+    *(Context("json", kind, documents=held()) for kind in ("int", "bool", "float")),
+    *(Context("json", kind, 10**9, held()) for kind in ("list", "dict")),
+    *(Context("text", documents=held(name)) for name in ("context", "stdin", "n" * 255, "a\nname\u202e.log")),
+    Context("large", documents=held("n" * 255)),
+    Context("many", documents=held("n" * 255) * 1_000, tables=(Table("t" * 255, "/t", 1, "parquet"),) * 1_000),
+    Context("many", tables=(Table("t.parquet", "/t", 1, "parquet"),)),
 ]
 
 
-@pytest.mark.parametrize("context", CONTEXTS, ids=lambda context: f"{context.type} {context.name[:7].split()[0]}")
+@pytest.mark.parametrize("context", CONTEXTS, ids=lambda context: f"{context.kind} {context.type} {len(context.documents)}")
 def test_the_description_of_a_tool_is_whole_and_within_what_providers_take(context: Context) -> None:
     execute, submit = tools_for(context, 1_000_000_000, print, print)
     for tool in (execute, submit):
@@ -70,15 +79,19 @@ def test_the_description_of_a_tool_is_whole_and_within_what_providers_take(conte
 @pytest.mark.parametrize(
     ("context", "says"),
     [
-        (Context("big.log", "text", "str", 1234, path=Path("x")), "`context` is a str of 1,234 bytes of text (big.log)."),
-        (Context("context", "text", "str", 5, path=Path("x")), "`context` is a str of 5 bytes of text."),
-        (Context("context", "json", "list", 50, 3, path=Path("x")), "`context` is a list of 3 items (50 bytes as JSON)."),
-        (Context("context", "json", "int", 1, path=Path("x")), "`context` is a int."),
-        (no_context(), "`context` is None: this question came without input."),
-        (Context("a\nb\u202e.log", "text", "str", 1, path=Path("x")), "`context` is a str of 1 bytes of text (ab.log)."),
+        (Context("text", documents=held("big.log", 1234)), "`context` is a str of 1,234 bytes of text (big.log). Do not"),
+        (Context("text", documents=held(size=5)), "`context` is a str of 5 bytes of text. Do not print it whole"),
+        (Context("json", "list", 3, held(size=50)), "`context` is a list of 3 items (50 bytes as JSON). Do not print it"),
+        (Context("json", "int", documents=held(size=1)), "`context` is a int."),
+        (Context(), "`context` is None: this question came without input."),
+        (Context("text", documents=held("a\nb\u202e.log", 1)), "`context` is a str of 1 bytes of text (ab.log). Do not"),
+        (Context("large", documents=held("big.log")), "`context` is a text of 1,000,000,000,000 bytes (big.log), not a str"),
+        (
+            Context("many", documents=(*held("a.py", 1), *held("b.py", 2), *held("c.py", 3), *held("d.py", 4))),
+            "`context` is a read-only mapping from name to text: 4 texts, 10 bytes (a.py, b.py, c.py, …); `context.names`,",
+        ),
+        (Context("many", tables=(Table("t", "/t", 1, "sqlite"),)), "`context` holds no text. `sql` can query 1 of its files."),
     ],
 )
 def test_a_context_is_described_by_type_and_size(context: Context, says: str) -> None:
-    advice = " Do not print it whole: look at parts, compute in code what code can, and let sub-models read the rest."
-    large = context.type in {"str", "list", "dict"}
-    assert context.describe() == says + (advice if large else "")
+    assert context.describe().startswith(says)

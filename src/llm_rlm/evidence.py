@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .context import ChangedError, Coverage, Service, examine, find_quotes
 from .errors import RLMError
+from .journal import SourceRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,8 @@ class Evidence:
         """What was found out about documents so far, by name."""
         self.covered: Sequence[Covered] | None = None
         """What of each document was read and sent, once `finish` has returned and if there was time for it."""
+        self.complete = True
+        """Whether there was time to look for all that was sent."""
         self.citations: Sequence[Citation] = ()
         """Where the quotes of the answer are."""
         self._known = known or {}
@@ -50,11 +53,11 @@ class Evidence:
         self._service = Service(self._context, self._coverage, cache, progress)
         return self._service
 
-    def record(self) -> None:
-        """Write down which documents there are, and what was skipped."""
+    def record(self) -> SourceRecord:
+        """Which documents there are, and what was skipped, for the journal."""
         context = self._context
         documents = [_row(document, context) for document in context.documents]
-        self._journal.add_documents(self._run_id, documents, [(skipped.name, skipped.reason) for skipped in context.skipped])
+        return SourceRecord(documents, [(skipped.name, skipped.reason) for skipped in context.skipped])
 
     def sha256(self, document: str) -> str | None:
         """The hash of the document of that name, as far as it is known."""
@@ -93,8 +96,7 @@ class Evidence:
     def _cover(self, cancelled: Callable[[], bool]) -> None:
         """What was read and what was sent, which is found by matching all that models were shown with the documents."""
         self.covered = self._coverage.finish(self._journal.shown_to_models(self._run_id), cancelled)
-        if self.covered is None:
-            return
+        self.complete = self._coverage.complete
         touched = {
             self._context.documents[covered.document].name: {
                 "read_bytes": covered.read,

@@ -132,11 +132,12 @@ def _same_context(past: PastRun, context: AnyContext) -> Context:
         names = _listed([document.name for document in past.documents])
         message = f"run {past.id} read {names}, which is not stored: give the same input again with -c"
         raise UsageError(message)
-    made = contexts.from_any(context if given else Sources.recorded(recorded), cache_path())
+    made = contexts.from_any(Sources.recorded(recorded) if recorded is not None and not given else context, cache_path())
     made = _renamed(made, past.documents)
     if (why := _difference(past.documents, made, given=given)) is not None:
         made.discard()
-        message = f"the input is not as it was when run {past.id} read it: {why}. Ask anew, or give the same input with -c"
+        what = past.documents[0].name if len(past.documents) == 1 else "the input"
+        message = f"{what} is not as it was when run {past.id} read it: {why}. Ask anew, or give the same input with -c"
         raise UsageError(message)
     return made
 
@@ -158,7 +159,8 @@ def _difference(then: Sequence[Document], context: Context, *, given: bool) -> s
         return f"{_listed(new)} {'was' if len(new) == 1 else 'were'} not there then"
     kind = "json" if context.kind == "json" else "text"
     changed = {name: _change(document, now[name], kind, given=given) for name, document in before.items()}
-    return next((f"{name}: {change}" for name, change in changed.items() if change is not None), None)
+    named = "{}: {}" if len(then) > 1 else "{1}"
+    return next((named.format(name, change) for name, change in changed.items() if change is not None), None)
 
 
 def _change(then: Document, now: NowDocument, kind: str, *, given: bool) -> str | None:

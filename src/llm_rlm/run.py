@@ -333,8 +333,8 @@ class Run:
             sub_model=sub.default.model_id,
             settings=_settings(asked, self.settings),
             process=self._owner,
+            sources=self.evidence.record(),
         )
-        self.evidence.record()
 
     def _record_end(self, finish: str | None, error: str | None) -> None:
         answer, reached = self.answer, self.budget.reached

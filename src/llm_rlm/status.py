@@ -87,6 +87,9 @@ class Status:
         """The last line: what it took."""
         if self.quiet:
             return
+        for line in (_coverage(result), _skipped(result)):
+            if line is not None:
+                self._print(clean(line))
         usage = result.usage
         total = usage.calls + usage.cached
         details = {
@@ -107,9 +110,6 @@ class Status:
             f"{turns}, {calls}, {usage.input:,} + {usage.output:,} tokens, {_cost(usage)}, "
             f"{result.seconds:.1f} s, run {result.run_id}{end}"
         )
-        for line in (_coverage(result), _skipped(result)):
-            if line is not None:
-                self._print(clean(line))
 
     def helping(self, text: str) -> None:
         """Show it on the live line, as long as it lasts."""
@@ -156,6 +156,7 @@ class _Line:
 
 def clean(text: str) -> str:
     """Text without control, escape and bidirectional characters, which could change what a terminal shows."""
+    text = text.replace("\r\n", "\n")
     return "".join(
         character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )

@@ -101,6 +101,15 @@ def test_json_is_one_object_that_says_all(serve: Serve, log: str) -> None:
         "turns": 2,
         "calls": {"total": 1, "cached": 0, "failed": 0, "retried": 0, "unsettled": 0},
         "cost": {"usd": None, "known": False, "possible": 0.0},
+        "skipped": [],
+        "citations": [],
+        "coverage": {
+            "read": 0.0,
+            "sent": 0.0,
+            "either": 0.0,
+            "untouched": ["big.log"],
+            "documents": [{"name": "big.log", "bytes": 8, "read": 0, "sent": 0}],
+        },
     }
 
 
@@ -158,15 +167,18 @@ def test_no_log_keeps_no_record(serve: Serve, log: str, user_path: Path) -> None
     ("arguments", "says"),
     [
         (["?", "-c", "missing"], "missing: there is no such file"),
-        (["?", "-c", "."], "no file is named"),
-        (["?", "-c", ""], "-c is empty"),
-        (["?", "-c", "folder"], "folder is a directory: give one file"),
+        (["?", "-c", ""], "a source is empty: name a file, a folder, a URL or an LLM fragment"),
+        (["?", "-c", "folder"], "there is no file in it: nothing to ask about"),
+        (["?", "-c", "*.nothing"], "*.nothing: no file matches"),
+        (["?", "-c", "text", "--min-coverage", "200%"], "'200%' is no share: give one from 0% to 100%"),
+        (["?", "-c", "-", "--paths-from-stdin"], "give -c - or --paths-from-stdin, not both"),
         (["?", "-c", "binary"], "binary is a binary file: give text"),
         (["?", "-c", "empty"], "empty is empty: there is nothing to ask about"),
         (["?", "-c", "-"], "stdin is empty"),
         (["?"], "stdin is empty"),
         (["", "-c", "text"], "the question is empty"),
-        (["?", "-c", "text", "-c", "text"], "give one source"),
+        (["?", "-c", "-", "-c", "-"], "-c - is given more than once"),
+        (["?", "-c", "text", "-c", "missing"], "missing: there is no such file"),
         (["?", "-c", "text", "-m", "nowhere"], "LLM knows no model 'nowhere'"),
         (["?", "-c", "text", "--sub-model", "nowhere"], "LLM knows no model 'nowhere'"),
         (["?", "-c", "text", "-o", "heat", "1"], "option heat: there is no such option"),

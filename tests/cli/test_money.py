@@ -261,7 +261,7 @@ def test_a_run_goes_on_where_it_was_with_its_limit_raised(serve: Serve, log: str
 def test_standard_input_is_given_again(serve: Serve) -> None:
     models = serve(run("n = len(context)"), Reply(status=400), submit_variable("n"))
     assert llm_rlm(*ASK, "-c", "-", given="four").exit_code == 1
-    assert "did not read a file but stdin, which is not stored" in llm_rlm("resume", "last").stderr
+    assert "read stdin, which is not stored: give the same input again" in llm_rlm("resume", "last").stderr
     assert "is not as it was when run" in llm_rlm("resume", "last", "-c", "-", given="five!").stderr
     assert len(models.root_requests) == 2
     assert llm_rlm("resume", "last", "-c", "-", given="four").stdout == "4\n"

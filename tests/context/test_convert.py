@@ -228,7 +228,7 @@ def test_the_slides_of_a_presentation_are_marked(shared: Converter, tmp_path: Pa
 
 
 def test_the_sheets_of_a_workbook_are_marked(shared: Converter, tmp_path: Path) -> None:
-    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to import
+    import openpyxl  # noqa: PLC0415 - slow to import
 
     workbook = openpyxl.Workbook()
     sheet = workbook.active

@@ -621,6 +621,17 @@ def test_a_file_without_names_of_columns_and_one_that_is_not_utf8_are_told(make:
     ]
 
 
+def test_lines_before_the_table_are_told(make: Maker) -> None:
+    result = ask(make({"t.csv": "# made by x\na,b\n1,2\n#3,4\n"}), "FROM t")
+    assert result.rows == [["1", 2, 3], ["#3", 4, 4]]
+    assert result.notes == ["t.csv: what stands before line 2 is taken for no part of the table"]
+
+
+def test_what_is_told_of_a_file_is_told_once(make: Maker) -> None:
+    result = ask(make({"t.csv": "1,2\n" * 30_000 + "N/A,3\n"}), "FROM t LIMIT 1")
+    assert result.notes == ["t.csv has no line with column names"]
+
+
 def test_quotes_that_begin_after_the_sample_are_quotes(make: Maker) -> None:
     tables = make({"t.csv": "a,b\n" + "1,x\n" * 30_000 + '2,"y, z"\n3,"two\nlines"\n4,w\n'})
     assert ask(tables, "SELECT a, b, _line FROM t WHERE a > 1").rows == [

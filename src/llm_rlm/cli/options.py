@@ -17,7 +17,7 @@ LIMITS = {"cost": "max_cost", "calls": "max_calls", "tokens": "max_tokens", "tur
 """Kinds of limits, and their options."""
 
 
-class _Share(click.ParamType):
+class _Share(click.ParamType[float]):
     """A share: `95%` or `0.95`."""
 
     name = "share"

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from llm_rlm.errors import UsageError
@@ -62,7 +62,11 @@ class Sources:
         """The sources as JSON can hold them, or None where a part of them cannot be read again."""
         if not all(isinstance(name, str | Path) and str(name) != "-" for name in self.names):
             return None
-        return {"names": [str(name) for name in self.names], "walking": vars(self.walking), "base": self.base or os.getcwd()}
+        return {
+            "names": [str(name) for name in self.names],
+            "walking": vars(self.walking),
+            "base": self.base or str(Path.cwd()),
+        }
 
 
 type AnyContext = str | list[Any] | dict[str, Any] | Path | Readable | Sources | None
@@ -119,7 +123,7 @@ class _Collector:
             self._stream(source, str(getattr(source, "name", "stream")))
             return
         name = str(source)
-        if not name or (isinstance(source, Path) and name == "."):
+        if not name:
             message = "a source is empty: name a file, a folder, a URL or an LLM fragment"
             raise UsageError(message)
         if name == "-":
@@ -148,12 +152,12 @@ class _Collector:
     def _named(self, name: str) -> None:
         """A path that is there."""
         path = self._path(name)
-        if os.path.isdir(path):
+        if os.path.isdir(path):  # noqa: PTH112 - a str may hold bytes that are no text
             self._folder(path, name)
             return
-        shown = os.path.basename(path) if self._alone else files.shown(name)
+        shown = clean(PurePath(path).name) if self._alone else files.shown(name)
         try:
-            if os.path.isfile(path):
+            if os.path.isfile(path):  # noqa: PTH113 - as above
                 self._file(path, shown, named=True)
             else:
                 self._special(path, shown)
@@ -294,7 +298,8 @@ class _Collector:
                 self._found.append(replace(each, name=self._names.unique(each.name)))
 
     def _path(self, name: str) -> str:
-        return os.path.join(self._sources.base, os.path.expanduser(name))  # noqa: PTH111, PTH118 - a str may hold bytes that are no text
+        # A str may hold bytes that are no text.
+        return os.path.abspath(os.path.join(self._sources.base, os.path.expanduser(name)))  # noqa: PTH100, PTH111, PTH118 - see above
 
 
 def _is_document(name: str, start: bytes) -> bool:

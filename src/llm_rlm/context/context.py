@@ -22,7 +22,8 @@ class Context:
     """The input of a run."""
 
     kind: Literal["none", "text", "json", "large", "many"] = "none"
-    """Nothing; a text or a JSON value that the sandbox holds whole; a text too large for that; several texts, or tables only."""
+    """Nothing; a text or a JSON value that the sandbox holds whole; a text too large for that; several texts, or only tables.
+    """
     type: str = "NoneType"
     """The Python type of a JSON value in the sandbox: `list`, `dict`, `int`, …"""
     items: int | None = None
@@ -61,8 +62,8 @@ class Context:
                 return f"`context` is a str of {self.size:,} bytes of text{self._from()}. {_TOO_LARGE}"
             case "large":
                 return (
-                    f"`context` is a text of {self.size:,} bytes{self._from()}, not a str: too large to hold. Slices, `len`, `find`,"
-                    " `count`, `in` and iteration by line work; positions count bytes; for `re` use `grep`."
+                    f"`context` is a text of {self.size:,} bytes{self._from()}, not a str: too large to hold. Slices, `len`,"
+                    " `find`, `count`, `in` and iteration by line work; positions count bytes; for `re` use `grep`."
                 )
             case "many":
                 return self._described_many()
@@ -73,8 +74,9 @@ class Context:
         named = ", ".join(_short(document.name) for document in self.documents[:_MOST_NAMED])
         more = ", …" if len(self.documents) > _MOST_NAMED else ""
         return (
-            f"`context` is a read-only mapping from name to text: {len(self.documents):,} texts, {self.size:,} bytes ({named}{more});"
-            " `context.names`, `context.sizes`. Compute in code what code can; let sub-models read the rest."
+            "`context` is a read-only mapping from name to text:"
+            f" {len(self.documents):,} texts, {self.size:,} bytes ({named}{more});"
+            " `context.names`, `context.sizes`."
         )
 
     def _tables(self) -> str:

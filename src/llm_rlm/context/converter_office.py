@@ -96,7 +96,7 @@ def _chart(chart: Any) -> Iterator[str]:  # noqa: ANN401 - as above
 
 def convert_xlsx(path: str, output: Output) -> None:
     """A mark before each sheet, and its rows as a table. Of a formula the value that was last seen; blank rows are left out."""
-    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to import, and not always installed
+    import openpyxl  # noqa: PLC0415 - slow to import, and not always installed
 
     _refuse_encrypted(path)
     opened(path).close()
@@ -111,7 +111,7 @@ def convert_xlsx(path: str, output: Output) -> None:
 
 def convert_xls(path: str, output: Output) -> None:
     """As `convert_xlsx`."""
-    import xlrd  # type: ignore[import-untyped]  # noqa: PLC0415 - not always installed
+    import xlrd  # noqa: PLC0415 - not always installed
 
     try:
         workbook = xlrd.open_workbook(path, on_demand=True, logfile=_Nowhere())

@@ -18,7 +18,7 @@ _HYPHEN_AT_LINE_END = "\ufffe"
 
 def convert_pdf(path: str, output: Output) -> None:
     """A mark before the text of each page. Raises RefusedError for an encrypted file."""
-    import pypdfium2  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to import, and not always installed
+    import pypdfium2  # noqa: PLC0415 - slow to import, and not always installed
 
     with Path(path).open("rb") as file:  # not by its path, which may hold bytes that are no text
         _convert(file, output, pypdfium2)

@@ -68,7 +68,7 @@ def _package(archive: zipfile.ZipFile) -> str:
 
 
 def _root(archive: zipfile.ZipFile, name: str) -> Any:  # noqa: ANN401 - an element of ElementTree, which defusedxml does not type
-    from defusedxml import ElementTree  # type: ignore[import-untyped]  # noqa: PLC0415 - comes with markitdown
+    from defusedxml import ElementTree  # noqa: PLC0415 - comes with markitdown
 
     root = ElementTree.fromstring(archive.read(name))
     root.set("file", name)

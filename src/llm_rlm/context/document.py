@@ -54,7 +54,7 @@ class Document:
             message = f"{self.name} was there when the run began and cannot be read now: {problem.strerror}"
             raise ChangedError(message) from None
         with file:
-            yield file  # type: ignore[misc]  # FileIO is a BinaryIO in all but name
+            yield file
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         """The bytes from `start` to `end`. Raises ChangedError if the file has lost them."""

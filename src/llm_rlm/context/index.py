@@ -115,7 +115,7 @@ def _is_whole(path: Path) -> bool:
         return False
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            return db.execute("select version from whole").fetchone() == (_VERSION,)
+            return bool(db.execute("select version from whole").fetchone() == (_VERSION,))
     except sqlite3.Error:  # broken: made anew
         return False
 

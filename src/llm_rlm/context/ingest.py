@@ -38,7 +38,8 @@ _MARKED = 10_000
 _BOM = b"\xef\xbb\xbf"
 _SQLITE_START = b"SQLite format 3\0"
 _NULLS = "nullstr=['', '\\N']"
-_TOLERANT = f"null_padding=true, ignore_errors=true, comment='', {_NULLS}"
+_COMMON = f"comment='', {_NULLS}"
+_PATIENT = "null_padding=true, ignore_errors=true"
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class _Making:
         """What to query it with, and the notes."""
         kinds = {"csv": self._csv, "tsv": self._csv, "jsonl": self._jsonl, "parquet": self._parquet, "sqlite": self._sqlite}
         select = kinds[self._source.format]()
-        return {"select": select, "notes": self._notes}
+        return {"select": select, "notes": list(dict.fromkeys(self._notes))}
 
     @contextmanager
     def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -270,18 +271,26 @@ class _Making:
         raise RefusedError(message)
 
     def _sniffed(self) -> _Dialect:
-        delimiter = ", delim='\\t'" if self._source.format == "tsv" else ""
+        """What DuckDB finds out about the file.
+
+        It guesses a delimiter from what makes the most columns, and the more readily where lines may differ in length. So what
+        the name of the file says is tried first, and lines of all lengths last.
+        """
         with self._database() as connection:
-            options = f"sample_size={_SAMPLE}, max_line_size={_MOST_LINE}, {_TOLERANT}{delimiter}"
-            cursor = connection.execute(f"FROM sniff_csv({_literal(self._path)}, {options})")
-            found = dict(zip([each[0] for each in cursor.description], cursor.fetchall()[0], strict=True))
+            if self._source.format == "tsv":
+                found = self._sniff(connection, f"delim='\\t', {_PATIENT}")
+            else:
+                found = (
+                    self._fitting(connection, "delim=','", whole=True)
+                    or self._fitting(connection)
+                    or self._sniff(connection, _PATIENT)
+                )
         quote, escape = _option(found["Quote"]), _option(found["Escape"])
         if not quote and not self._has_quotes():
             quote = '"'
         if found["SkipRows"]:
-            self._notes.append(
-                f"{self._source.name}: {_lines(found['SkipRows'])} at its start not taken for a part of the table"
-            )
+            first = found["SkipRows"] + 1
+            self._notes.append(f"{self._source.name}: what stands before line {first} is taken for no part of the table")
         if not found["HasHeader"]:
             self._notes.append(f"{self._source.name} has no line with column names")
         return _Dialect(
@@ -293,6 +302,21 @@ class _Making:
             header=bool(found["HasHeader"]),
             columns=_distinct((each["name"], each["type"]) for each in found["Columns"]),
         )
+
+    def _sniff(self, connection: duckdb.DuckDBPyConnection, way: str) -> dict[str, Any]:
+        options = f"{way}, sample_size={_SAMPLE}, max_line_size={_MOST_LINE}, {_COMMON}".removeprefix(", ")
+        cursor = connection.execute(f"FROM sniff_csv({_literal(self._path)}, {options})")
+        return dict(zip([each[0] for each in cursor.description], cursor.fetchall()[0], strict=True))
+
+    def _fitting(self, connection: duckdb.DuckDBPyConnection, way: str = "", *, whole: bool = False) -> dict[str, Any] | None:
+        """The same, if it is a table of several columns: `whole` if no line stands before it."""
+        import duckdb  # noqa: PLC0415 - slow to import
+
+        try:
+            found = self._sniff(connection, way)
+        except duckdb.InvalidInputException:
+            return None
+        return found if len(found["Columns"]) > 1 and not (whole and found["SkipRows"]) else None
 
     def _has_quotes(self) -> bool:
         """Whether what was looked at has quotes: then they are none. Otherwise what comes later may have them."""
@@ -518,7 +542,7 @@ class _Dialect:
             f"CREATE TABLE data AS FROM read_csv({_literal(path)}, auto_detect=false, delim={_literal(self.delimiter)},"
             f" quote={_literal(self.quote)}, escape={_literal(self.escape)}, new_line={_literal(self.newline)},"
             f" skip={self.skip}, header={self.header}, columns={{{columns}}}, compression='none', max_line_size={_MOST_LINE},"
-            f" store_rejects=true, rejects_limit=0, parallel={parallel}, {_TOLERANT})"
+            f" store_rejects=true, rejects_limit=0, parallel={parallel}, {_COMMON}, {_PATIENT})"
         )
 
 

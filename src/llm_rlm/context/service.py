@@ -9,7 +9,6 @@ import fnmatch
 import hashlib
 import json
 import sqlite3
-from dataclasses import asdict
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +39,6 @@ _MOST_CONTEXT = 50
 _MOST_PASSAGES = 1000
 _MOST_ROWS = 100_000
 _MOST_NAMED = 3
-_LINE = 2000
 
 type Cancelled = Callable[[], bool]
 
@@ -111,14 +109,14 @@ class Service:
         number, document = self._document(given)
         start, end = given.span(document.size)
         where = find(document, given.data("needle"), start, end, last=given.flag("last"), cancelled=cancelled)
-        self._coverage.searched(number, start, end)
+        self._coverage.read(number, start, end)
         return where
 
     def _count(self, given: _Arguments, cancelled: Cancelled) -> object:
         number, document = self._document(given)
         start, end = given.span(document.size)
         times = count(document, given.data("needle"), start, end, cancelled)
-        self._coverage.searched(number, start, end)
+        self._coverage.read(number, start, end)
         return times
 
     # Searching
@@ -136,10 +134,7 @@ class Service:
         gone = {number for number, _ in found.unreadable}
         for number in wanted:
             if number not in gone:
-                self._coverage.searched(number, 0, self._context.documents[number].size)
-        for hit in found.hits:
-            # With it code is given the whole line, and the lines around.
-            self._coverage.read(hit.document, max(0, hit.start - _LINE), hit.end + _LINE)
+                self._coverage.read(number, 0, self._context.documents[number].size)
         name = self._name
         return {
             "hits": [
@@ -208,14 +203,14 @@ class Service:
             self._tables = Tables([*documents, *self._context.tables])
         rows = self._tables.query(given.text("query", 1 << 20), given.number("limit", 0, _MOST_ROWS), cancelled)
         self._note_tables(rows.tables)
-        return asdict(rows)
+        return vars(rows)
 
-    def _more(self, given: _Arguments, _: Cancelled) -> object:
+    def _more(self, given: _Arguments, cancelled: Cancelled) -> object:
         if self._tables is None:
             message = "there is no query to have more rows of"
             raise QuestionError(message)
         handle, start = given.number("handle", 0, 1 << 62), given.number("start", 0, 1 << 62)
-        return asdict(self._tables.more(handle, start, given.number("count", 0, _MOST_ROWS)))
+        return vars(self._tables.more(handle, start, given.number("count", 0, _MOST_ROWS), cancelled))
 
     def _note_tables(self, used: Sequence[str]) -> None:
         assert self._tables is not None

@@ -29,8 +29,13 @@ class Spans:
         last = bisect_right(self._starts, end, first)
         if first < last:
             start, end = min(start, self._starts[first]), max(end, self._ends[last - 1])
-        self._starts[first:last] = array("Q", (start,))
-        self._ends[first:last] = array("Q", (end,))
+        else:
+            self._starts.insert(first, start)
+            self._ends.insert(first, end)
+            return
+        self._starts[first], self._ends[first] = start, end
+        if last > first + 1:
+            del self._starts[first + 1 : last], self._ends[first + 1 : last]
 
     def total(self) -> int:
         """How many bytes there are."""
@@ -39,6 +44,11 @@ class Spans:
     def holds(self, position: int) -> bool:
         """Whether the byte at `position` is one of them."""
         return bisect_right(self._starts, position) > bisect_right(self._ends, position)
+
+    def around(self, position: int) -> tuple[int, int]:
+        """The whole range that the byte at `position` is in; an empty one where it is none of them."""
+        at = bisect_right(self._starts, position) - 1
+        return (self._starts[at], self._ends[at]) if self.holds(position) else (position, position)
 
     def without(self, other: Spans) -> Spans:
         """The bytes that are not in `other`."""
@@ -52,13 +62,6 @@ class Spans:
                 at = other._ends[first]
             left.add(at, end)
         return left
-
-    def joined(self, other: Spans) -> Spans:
-        """The bytes of both."""
-        both = self.copy()
-        for start, end in other:
-            both.add(start, end)
-        return both
 
     def copy(self) -> Self:
         """The same bytes, to be changed apart."""

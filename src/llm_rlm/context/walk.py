@@ -1,7 +1,8 @@
 """The files of a folder, as `rg --files` finds them, and what is left out and why.
 
-Of the rules that leave out, those of the innermost folder decide, and in a folder `.rgignore` before `.ignore` before `.gitignore`.
-Git's own count only inside a repository; from the folders above the one that is walked, the rules up to its root count too.
+Of the rules that leave out, those of the innermost folder decide, and in a folder `.rgignore` before `.ignore` before
+`.gitignore`. Git's own count only inside a repository; of the folders above the one that is walked, the rules up to its root
+count too.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from .commits import Commits
 from .schema import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from llm_rlm.budget import Bound, Spent
@@ -53,6 +53,16 @@ class Kept:
     answer: str
 
 
+@dataclass(frozen=True)
+class SourceRecord:
+    """The sources of a run, for the journal. Their content is never stored."""
+
+    documents: Sequence[Mapping[str, object]] = ()
+    """Each with `name`, `kind`, `bytes`, `modified` (ns), `path`, `origin`, `encoding`."""
+    skipped: Sequence[tuple[str, str]] = ()
+    """Names and reasons of what is not part of them."""
+
+
 class Journal:
     """One journal file, shared by all threads of a run."""
 
@@ -72,25 +82,17 @@ class Journal:
 
     # Runs
 
-    def begin_run(self, run_id: str, *, system: str | None = None, **columns: object) -> None:
-        """Record a run, `question`, `model`, `sub_model`, `settings` (JSON text) and `process`."""
+    def begin_run(
+        self, run_id: str, *, system: str | None = None, sources: SourceRecord = SourceRecord(), **columns: object
+    ) -> None:
+        """Record a run, `question`, `model`, `sub_model`, `settings` (JSON text) and `process`, and its sources with it."""
 
         def work(db: sqlite3.Connection) -> None:
             kept = _keep(db, system) if system is not None else None
             now = time.time()
             _insert(db, "runs", id=run_id, started=now, life=now, system_hash=kept, **columns)
-
-        self.write(work)
-
-    def add_documents(self, run_id: str, documents: Sequence[Mapping[str, object]], skipped: Iterable[tuple[str, str]]) -> None:
-        """Record the sources of a run, and what is not part of them: names and reasons.
-
-        A source has `name`, `kind`, `bytes`, `modified` (ns), `path`, `origin`, `encoding`; its content is never stored.
-        """
-
-        def work(db: sqlite3.Connection) -> None:
-            _insert_all(db, "documents", [{"run_id": run_id, **document} for document in documents])
-            _insert_all(db, "skipped", [{"run_id": run_id, "name": name, "reason": reason} for name, reason in skipped])
+            _insert_all(db, "documents", [{"run_id": run_id, **document} for document in sources.documents])
+            _insert_all(db, "skipped", [{"run_id": run_id, "name": name, "reason": why} for name, why in sources.skipped])
 
         self.write(work)
 

@@ -12,6 +12,9 @@ WHEN = {
     "submit_answer": "Description of the tool that ends the run.",
     "no_tool_call": "After the first reply that neither runs code nor submits.",
     "malformed_call": "After a reply whose tool arguments could not be parsed.",
+    "cite": "Added to the system prompt where the answer is to come with quotes.",
+    "no_quotes": "After an answer that came without quotes where they were asked for; once.",
+    "quotes_not_found": "After an answer of whose quotes some are not in the input; once.",
     "last_turn": "With the last turn that the limits leave.",
     "schema": "Added to a sub-call with a schema, for a model that takes none.",
 }

@@ -69,8 +69,10 @@ class Questions:
             self._answer(number, "stop", why)
 
     def close(self) -> None:
-        """Answer nothing more."""
+        """Answer nothing more. Safe to call more than once."""
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
             for given_up in self._open.values():
                 given_up.set()

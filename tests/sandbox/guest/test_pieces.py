@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -34,16 +35,16 @@ def test_joined_they_are_the_text(text: str, size: int, by: str) -> None:
 
 @given(TEXT, st.integers(1, 20), WAYS)
 def test_none_is_over_its_size(text: str, size: int, by: str) -> None:
-    most = {"lines": lambda chunk: chunk.count("\n") + (not chunk.endswith("\n")), "tokens": lambda chunk: len(chunk) / 4}
-    measure = most.get(by, len)
-    assert all(measure(chunk) <= size for chunk in chunks(text, size, by=by))
+    for chunk in chunks(text, size, by=by):
+        lines = chunk.count("\n") + (not chunk.endswith("\n"))
+        assert {"lines": lines, "tokens": len(chunk) / 4}.get(by, len(chunk)) <= size
 
 
 @given(TEXT, st.integers(2, 10), st.sampled_from(["chars", "lines"]), st.data())
 def test_neighbours_share_the_overlap(text: str, size: int, by: str, data: st.DataObject) -> None:
     overlap = data.draw(st.integers(1, size - 1))
     made = list(chunks(text, size, overlap, by))
-    for before, after in zip(made, made[1:], strict=False):
+    for before, after in pairwise(made):
         shared = text[after.start : before.end]
         assert (len(shared) if by == "chars" else len(shared.splitlines())) == overlap or "\r" in shared
     whole = "".join(

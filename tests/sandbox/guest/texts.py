@@ -26,7 +26,7 @@ class Held:
         assert 0 <= document < len(self.texts)
         return self.fit
 
-    def find(self, document: int, needle: bytes, start: int, end: int, last: bool) -> int:  # noqa: FBT001 - the protocol's
+    def find(self, document: int, needle: bytes, start: int, end: int, last: bool) -> int:
         text = self.texts[document]
         return text.rfind(needle, start, end) if last else text.find(needle, start, end)
 

@@ -55,9 +55,9 @@ class Asker:
         if status == _DATA:
             return body
         text = body.decode()
-        if status == _ERROR:
-            raise HelperError(text)
-        self._stop(text)
+        if status != _ERROR:
+            self._stop(text)
+        raise HelperError(text)
 
     def ask_json(self, name: str, **arguments: object) -> Any:  # noqa: ANN401 - any JSON value
         """The value that the host answers. Raises HelperError."""

@@ -59,7 +59,7 @@ class Corpus(Mapping[str, str | LazyText]):
 
     def __getitem__(self, name: str) -> str | LazyText:
         """The text of that name. Raises KeyError with those that are like it."""
-        text = self._kept.pop(name, None) if isinstance(name, str) else None
+        text = self._kept.pop(name, None) if type(name) is str else None
         if text is None:
             text = self._load(name)
             self._taken += sys.getsizeof(text)

@@ -15,8 +15,8 @@ class _Awaitable:
     """What may be awaited although there is nothing to wait for: models write `await grep(...)` too."""
 
     def __await__(self) -> Generator[None, None, Self]:
+        yield from ()
         return self
-        yield
 
 
 class Hit(str):
@@ -120,7 +120,7 @@ class Passages(_Awaitable, list[Passage]):
         return "\n\n".join(map(repr, self)) or "(nothing fits)"
 
 
-class Row(tuple[Any, ...]):
+class Row(tuple[Any, ...]):  # noqa: SLOT001 - each result has a class of its own, which has the columns
     """A row of a result: by position, or by the name of a column: `row["name"]`, `dict(row)`."""
 
     columns: list[str]

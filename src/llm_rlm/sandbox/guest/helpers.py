@@ -72,7 +72,7 @@ class Helpers:
         context: int = 0,
         limit: int = 1000,
     ) -> found.Hits:
-        """Lines of the whole context that match: `for hit in grep("ERROR"): print(hit.name, hit.line, hit)`.
+        """Find lines of the whole context. A hit is the line, with `.name` and `.line`.
 
         `within` is a name, a glob such as '*.py', or a list of them. RE2 syntax: no look-around, no back-references.
         `.total` counts all matching lines, `.counts` by name; at most `limit` are given.
@@ -89,7 +89,7 @@ class Helpers:
         return found.Hits(answer)
 
     def search(self, query: str, k: int = 10, within: object = None) -> found.Passages:
-        """The passages of the whole context that fit the words best (BM25): `for p in search("retry policy"): print(p)`."""
+        """Find the passages of the whole context that fit some words best (BM25)."""
         return found.Passages(self._asker.ask_json("search", query=query, k=k, within=_names(within)))
 
     def sql(self, query: str, limit: int = 1000) -> found.Rows:

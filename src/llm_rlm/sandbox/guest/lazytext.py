@@ -149,7 +149,7 @@ class LazyText:
         name = f" {self.name!r}" if self.name is not None else ""
         return f"<text{name} of {self._size:,} bytes, too large to hold: {_ADVICE}>"
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # noqa: PLE0307 - it raises
         """Raise: it is too large."""
         self._refuse("str() of it")
 

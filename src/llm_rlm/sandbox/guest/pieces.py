@@ -37,7 +37,7 @@ class Chunk(str):
     start: int
     end: int
     line: int
-    index: int
+    index: int  # type: ignore[assignment]  # a number here, which hides a method that chunks need not have
 
 
 class Chunks:
@@ -69,10 +69,10 @@ class Chunks:
 def chunks(text: object, size: int = 50_000, overlap: int = 0, by: str = "chars") -> list[Chunk] | Chunks:
     """Cut a text, or each of several, into pieces.
 
-    By `chars`: of `size` characters. By `tokens`: of about `size` tokens, taking four bytes for one. By `lines`: of `size` lines.
+    By `chars`: of `size` characters. By `tokens`: of at most `size` tokens, four characters of ASCII taken for one. By `lines`.
     By `paragraphs`, `records` (lines, or rows of CSV with line ends in quotes) or `code` (what begins in the first column):
-    as many whole ones as fit in `size` characters. `overlap`, in the same unit, for chars, tokens and lines. A list for a str or
-    a list; for `context` of several texts, and for a text too large to hold, they are cut as they are needed.
+    as many whole ones as fit in `size` characters. `overlap`, in the same unit, for chars, tokens and lines. A list for a str
+    or a list; for `context` of several texts, and for a text too large to hold, they are cut as they are needed.
     """
     _check(size, overlap, by)
     if isinstance(text, LazyText):
