@@ -16,7 +16,7 @@ from .context import Context
 from .document import Document, Skipped, Spool, Table
 from .naming import Names, clean
 from .value import from_value
-from .walk import Walking, walk
+from .walk import Walking, walk, why_not
 from .width import fits
 
 if TYPE_CHECKING:
@@ -157,10 +157,14 @@ class _Collector:
             return
         shown = clean(PurePath(path).name) if self._alone else files.shown(name)
         try:
-            if os.path.isfile(path):  # noqa: PTH113 - as above
+            if files.is_stream(path):
+                with open(path, "rb") as file:  # noqa: PTH123 - a str may hold bytes that are no text
+                    self._stream(file, shown)
+            elif os.path.isfile(path):  # noqa: PTH113 - as above
                 self._file(path, shown, named=True)
             else:
-                self._special(path, shown)
+                message = f"{name} is neither a file nor a folder nor a pipe"
+                raise UsageError(message)
         except FileNotFoundError:
             message = f"{name}: there is no such file"
             raise UsageError(message) from None
@@ -171,14 +175,6 @@ class _Collector:
                 self._skipped.append(found)
             else:
                 self._file(found.path, found.name, named=False)
-
-    def _special(self, path: str, name: str) -> None:
-        """A pipe that the user has named is read; a device is not."""
-        if not files.is_stream(path):
-            message = f"{name} is neither a file nor a folder nor a pipe"
-            raise UsageError(message)
-        with open(path, "rb") as file:  # noqa: PTH123 - a str may hold bytes that are no text
-            self._stream(file, name)
 
     def _stream(self, stream: Readable, name: str) -> None:
         self._reading(f"reading {clean(name)}")
@@ -195,14 +191,15 @@ class _Collector:
         self._file(document.path, document.name, named=True, made=True, origin=document.origin, content_type=fetched.type)
 
     def _glob(self, pattern: str) -> None:
-        matches = files.glob(self._path(pattern)) if _GLOB & set(pattern) else []
+        base = f"{self._sources.base}/" if self._sources.base and not os.path.isabs(pattern) else ""  # noqa: PTH117 - as below
+        matches = files.glob(base + os.path.expanduser(pattern)) if _GLOB & set(pattern) else []  # noqa: PTH111 - as below
         if not matches:
             what = "no file matches" if _GLOB & set(pattern) else "there is no such file, and no LLM fragment of that name"
             message = f"{pattern}: {what}"
             raise UsageError(message)
         self._alone = False
         for match in matches:
-            self._named(match)
+            self._named(match.removeprefix(base))
 
     # Files
 
@@ -220,7 +217,7 @@ class _Collector:
         try:
             start, status = files.sniff(path)
         except OSError as problem:
-            self._refuse(name, (problem.strerror or "cannot be read").lower())
+            self._refuse(name, why_not(problem))
             return
         if not self._is_new(status):
             return
@@ -244,11 +241,8 @@ class _Collector:
         elif not packed.is_text(start):
             self._refuse(name, "binary")
         else:
-            encoding = files.encoding_of(start)
-            if encoding is not None:
-                origin = origin or path
-                path, size = files.converted(path, encoding, self._spool)
-            self._found.append(Document(self._names.unique(name), path, size, modified, origin, encoding, table))
+            document = Document(self._names.unique(name), path, size, modified, origin, table=table)
+            self._found.append(document if files.is_utf8(start) else files.normalized(document, self._spool))
 
     def _packed(self, path: str, name: str, packing: packed.Packing, *, named: bool) -> None:
         """A compressed text, or an archive, which in a folder is not opened."""

@@ -34,6 +34,7 @@ MOST_PLACES = 64
 _SEVERAL_PASSES = 1 << 20
 """Bytes of texts from which on long pieces are looked for first."""
 
+_FEW_PLACES = 4
 _GAP = 1024
 _MOST_PIECES = 1 << 18
 _SHORTEST_PIECE = 8
@@ -52,6 +53,8 @@ _IN_MEMORY = 1 << 25
 _FILLING = re.compile(rb"(?:[\s\"]|\\[\\/\"bfnrt]|\\u[0-9a-fA-F]{4}|\\)*")
 _NO_TEXT = re.compile(rb"[\x80-\xff]*")
 _SPACES = re.compile(rb"\s*")
+_BREAKS = frozenset({b"", b"\n", b"\r", b"\t", b'"', b"\\"} | {bytes((byte,)) for byte in range(0x80, 0x100)})
+"""What may be spelt otherwise in the shown text, which is where a run ends then."""
 _ESCAPED = re.compile(rb"(?:\\u[0-9a-fA-F]{4})+|\\[\\/\"bfnrt]")
 _MEANT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -243,12 +246,12 @@ class _Matching:
         samples = list(self._samples()) if left.size else []
         if samples:
             cuts = choose(samples)
-            for first, last, wanted in _batches(left, cuts):
-                self._scan(cuts, wanted)
-                for text in left.texts(first, last):
+            for first, seeds, places in _batches(left, cuts):
+                self._scan(cuts, places)
+                for text, pieces in zip(left.texts(first, first + len(seeds)), seeds, strict=True):
                     if self._cancelled():
                         break
-                    self._align(text, cuts, wanted, after)
+                    self._align(text, pieces, places, after)
         left.close()
         return after
 
@@ -310,20 +313,12 @@ class _Matching:
             rest = data[len(data) - len(last) :] if len(last) < _LONGEST_PIECE else b""
             base += len(data) - len(rest)
 
-    def _align(self, data: bytes, cuts: Cuts, wanted: Mapping[bytes, list[_Place]], after: _Left) -> None:
+    def _align(self, data: bytes, seeds: list[tuple[int, bytes]], wanted: Mapping[bytes, list[_Place]], after: _Left) -> None:
         """Find where a text is from, by those of its pieces first that stand at the fewest places."""
-        matched, pieces = Spans(), cuts.pieces(data)
-        seeds = []
-        at = 0
-        for piece, key in zip(pieces, cuts.keys(pieces), strict=True):
-            places = wanted.get(key)
-            if places:
-                seeds.append((len(places), at, places))
-            at += len(piece) + len(cuts.separator)
-        seeds.sort(key=lambda seed: seed[:2])
-        for _, at, places in seeds:
+        matched = Spans()
+        for _, at, key in sorted((len(wanted[key]), at, key) for at, key in seeds if wanted[key]):
             if not matched.holds(at):
-                self._place(data, at, places, matched)
+                self._place(data, at, wanted[key], matched)
         for start, end in Spans([(0, len(data))]).without(matched):
             after.add(data[start:end])
 
@@ -337,6 +332,10 @@ class _Matching:
                 continue
             traced.append((_length(runs), number, runs))
         most = max((length for length, _, _ in traced), default=0)
+        if not most:
+            # Such as what each line of a log holds: less is to be looked at when it comes again.
+            del places[max(len(places) // 2, _FEW_PLACES) :]
+            return
         for length, number, runs in traced:
             if length == most:
                 self._keep(number, runs, matched)
@@ -352,6 +351,8 @@ class _Matching:
         while run is not None and (runs or run.end - run.start >= SHORTEST):
             runs.append(run)
             run = self._next(data, run, number, high)
+        while runs and runs[-1].end - runs[-1].start < SHORTEST:
+            runs.pop()
         return runs
 
     def _bounds(self, number: int, at: int) -> tuple[int, int]:
@@ -383,7 +384,7 @@ class _Matching:
         for step in _steps():
             there = self._files.take(number, max(start, end - same - step), end - same)
             here = data[max(0, at - same - step) : at - same]
-            count = _common(here[::-1], there[::-1])
+            count = _common_end(here, there)
             same += count
             if count < step:
                 break
@@ -403,7 +404,11 @@ class _Matching:
             found = here.find(needle) if len(needle) == _AGAIN else -1
             if found >= 0:
                 start = run.end + skipped
-                return _Run(at + found, start, start + self._forward(data, at + found, number, (start, high)))
+                end = start + self._forward(data, at + found, number, (start, high))
+                after = self._files.take(number, end, min(end + 1, high))
+                # Two lines that begin alike are not in step.
+                if end - start >= SHORTEST or after in _BREAKS:
+                    return _Run(at + found, start, end)
         return None
 
     def _keep(self, number: int, runs: list[_Run], matched: Spans) -> None:
@@ -423,17 +428,31 @@ class _Matching:
             self._guess = (number, runs[-1].end)
 
 
-def _batches(left: _Left, cuts: Cuts) -> Iterator[tuple[int, int, dict[bytes, list[_Place]]]]:
-    """The first and last of as many texts as memory allows at a time, and all their pieces."""
-    first = 0
-    wanted: dict[bytes, list[_Place]] = {}
+def _batches(left: _Left, cuts: Cuts) -> Iterator[tuple[int, list[list[tuple[int, bytes]]], dict[bytes, list[_Place]]]]:
+    """The texts, as many at a time as memory allows: the first of them, the pieces of each, where those stand: still nowhere."""
+    first, count = 0, 0
+    seeds: list[list[tuple[int, bytes]]] = []
+    places: dict[bytes, list[_Place]] = {}
     for number, text in enumerate(left.texts(0, len(left)), 1):
-        for key in cuts.keys(cuts.pieces(text)[1:-1]):
-            if len(key) >= _SHORTEST_PIECE and key not in wanted:
-                wanted[key] = []
-        if len(wanted) >= _MOST_PIECES or number == len(left):
-            yield first, number, wanted
-            first, wanted = number, {}
+        seeds.append(_seeds(text, cuts, places))
+        count += len(seeds[-1])
+        if count >= _MOST_PIECES or number == len(left):
+            yield first, seeds, places
+            first, count, seeds, places = number, 0, [], {}
+
+
+def _seeds(text: bytes, cuts: Cuts, places: dict[bytes, list[_Place]]) -> list[tuple[int, bytes]]:
+    """The offset and the key of each piece of a text that is whole and not too short; each such key is put into `places`."""
+    seeds = []
+    pieces = cuts.pieces(text)
+    at = len(pieces[0]) + len(cuts.separator)
+    for piece in pieces[1:-1]:
+        if len(piece) >= _SHORTEST_PIECE:
+            key = cuts.key(piece)
+            places.setdefault(key, [])
+            seeds.append((at, key))
+        at += len(piece) + len(cuts.separator)
+    return seeds
 
 
 def _steps() -> Iterator[int]:
@@ -456,6 +475,13 @@ def _common(one: bytes, other: bytes) -> int:
         else:
             high = middle
     return low
+
+
+def _common_end(one: bytes, other: bytes) -> int:
+    """How many bytes the two have in common at their end."""
+    both = min(len(one), len(other))
+    one, other = one[len(one) - both :], other[len(other) - both :]
+    return both if one == other else _common(one[::-1], other[::-1])
 
 
 def _length(runs: list[_Run]) -> int:

@@ -1,0 +1,146 @@
+"""What cells ask of the sources: answered, checked, counted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llm_rlm.context import Context, Coverage, Service, Sources, from_any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Asked:
+    """A service over a few files."""
+
+    def __init__(self, context: Context, cache: Path | None = None) -> None:
+        self.coverage = Coverage(context.documents)
+        self.told: list[str] = []
+        self.service = Service(context, self.coverage, cache, self.told.append)
+
+    def __call__(self, name: str, **arguments: object) -> Any:
+        answer = self.service.answer(name, arguments, lambda: False)
+        return answer if isinstance(answer, str) or name == "read" else json.loads(answer)
+
+    def grep(self, pattern: str, **more: object) -> Any:
+        fixed = {"within": None, "ignore_case": False, "fixed": False, "context": 0, "limit": 10}
+        return self("grep", pattern=pattern, **(fixed | more))
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[Context]:
+    (tmp_path / "a.log").write_bytes("grün\r\nred apple\nblue\n".encode())
+    (tmp_path / "b.log").write_bytes(b"red sky at night\nno colour")
+    (tmp_path / "t.csv").write_text("name,n\nx,1\ny,2\n")
+    made = from_any(Sources(("a.log", "b.log", "t.csv"), base=str(tmp_path)))
+    yield made
+    made.discard()
+
+
+@pytest.fixture
+def ask(context: Context) -> Iterator[Asked]:
+    asked = Asked(context)
+    yield asked
+    asked.service.close()
+
+
+def test_texts_are_listed_and_read_and_what_is_read_is_counted(ask: Asked) -> None:
+    assert ask("listing") == [["a.log", "b.log", "t.csv"], [22, 26, 15]]
+    assert ask("read", document=0, start=2, end=7) == "grün\r\n".encode()[2:7]
+    assert ask("fits", document=1) is True
+    assert [(covered.read, covered.sent) for covered in ask.coverage.finish([], lambda: False)] == [(5, 0), (0, 0), (0, 0)]
+
+
+def test_a_needle_is_found_and_counted(ask: Asked) -> None:
+    assert ask("find", document=0, needle="red", start=0, end=22, last=False) == 7
+    assert ask("find", document=0, needle="\xc3\xbc", start=0, end=22, last=True) == 2
+    assert ask("count", document=1, needle="n", start=0, end=26) == 2
+
+
+def test_grep_gives_lines_with_their_places(ask: Asked) -> None:
+    found = ask.grep("r(e)d|gr.n")
+    assert found["hits"] == [
+        ["a.log", 1, 1, 0, 5, "grün", [], []],
+        ["a.log", 2, 1, 7, 10, "red apple", [], []],
+        ["b.log", 1, 1, 0, 3, "red sky at night", [], []],
+    ]
+    assert (found["total"], found["counts"]) == (3, {"a.log": 2, "b.log": 1})
+    assert ask.grep("RED", ignore_case=True, within=["b*"])["counts"] == {"b.log": 1}
+    assert ask.grep("r(e)d", fixed=True)["total"] == 0
+    (hit,) = ask.grep("apple", context=1)["hits"]
+    assert hit[6:] == [["grün"], ["blue"]]
+    assert (len(ask.grep("e", limit=1)["hits"]), ask.grep("e", limit=1)["total"]) == (1, 4)
+
+
+def test_lines_end_where_they_end(ask: Asked) -> None:
+    lines = ["grün", "red apple", "blue", "red sky at night", "no colour", "name,n", "x,1", "y,2"]
+    assert [hit[5] for hit in ask.grep("^")["hits"]] == lines
+    assert ask.grep("apple.blue")["total"] == ask.grep(r"apple\sblue")["total"] == ask.grep("apple[^x]blue")["total"] == 0
+    assert ask.grep("apple$")["total"] == 1
+
+
+def test_search_finds_passages_and_keeps_its_index_by_content(context: Context, tmp_path: Path) -> None:
+    for _ in range(2):
+        ask = Asked(context, tmp_path / "cache")
+        (best, *_) = ask("search", query="night sky", k=3, within=None)["hits"]
+        assert (best[0], best[1], best[5]) == ("b.log", 1, "red sky at night\nno colour")
+        assert ask("search", query="red", k=3, within=["a.log"])["hits"][0][0] == "a.log"
+        assert ask("search", query='"; drop table', k=3, within=None)["hits"] == []
+        assert ask.told[-1] == ""
+    assert len(list((tmp_path / "cache" / "indexes").iterdir())) == 1
+
+
+def test_sql_queries_the_tables(ask: Asked) -> None:
+    rows = ask("sql", query="select sum(n) as total from t", limit=5)
+    assert (rows["columns"], rows["rows"], rows["tables"]) == (["total"], [[3]], ["t"])
+    assert "no_such" in ask("sql", query="select * from no_such", limit=5)
+    assert ask.coverage.touched() == {2}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "says"),
+    [
+        ("nothing", {}, "there is no helper 'nothing'"),
+        ("read", {"document": 9, "start": 0, "end": 1}, "document must be a whole number from 0 to 2"),
+        ("read", {"document": True, "start": 0, "end": 1}, "document must be a whole number"),
+        ("read", {"document": 0, "start": -1, "end": 1}, "start must be a whole number from 0 to 22"),
+        ("read", {"document": 0, "start": 5, "end": 1}, "end must be a whole number from 5 to 22"),
+        ("find", {"document": 0, "start": 0, "end": 1, "needle": 5, "last": False}, "needle must be a str"),
+        ("grep", {"pattern": ""}, "pattern must be a str of 1 to 10,000 characters"),
+        ("grep", {"pattern": "x", "ignore_case": 1}, "ignore_case must be True or False"),
+        ("search", {"query": "x", "k": 0}, "k must be a whole number from 1 to 1,000"),
+        ("search", {"query": "x", "k": 1, "within": [1]}, "within must be a name"),
+        ("search", {"query": "x", "k": 1, "within": ["a.lgo"]}, "no text is named or matches 'a.lgo'; like it: a.log"),
+        ("more", {"handle": 0, "start": 0, "count": 1}, "there is no query to have more rows of"),
+    ],
+)
+def test_a_wrong_question_is_answered_with_what_is_wrong(
+    ask: Asked, name: str, arguments: dict[str, object], says: str
+) -> None:
+    answer = ask.service.answer(name, arguments, lambda: False)
+    assert isinstance(answer, str)
+    assert says in answer
+
+
+@pytest.mark.parametrize(("pattern", "says"), [("(", "bad pattern: missing )"), (r"(?=x)", "RE2 has no look-around")])
+def test_a_bad_pattern_is_said_to_be_one(ask: Asked, pattern: str, says: str) -> None:
+    assert says in ask.grep(pattern)
+
+
+def test_a_text_that_is_gone_is_said_to_be(ask: Asked, context: Context) -> None:
+    from pathlib import Path  # noqa: PLC0415 - only here
+
+    Path(context.documents[0].path).unlink()
+    assert "a.log was there when the run began" in ask("read", document=0, start=0, end=1)
+    found = ask.grep("red")
+    assert (found["counts"], found["unreadable"][0][0]) == ({"b.log": 1}, "a.log")
+
+
+def test_of_a_json_value_no_helper_knows_anything() -> None:
+    value = from_any([1, 2])
+    assert Asked(value).grep("1") == "`context` is a list, not text: look at it with Python"
+    value.discard()
