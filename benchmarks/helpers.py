@@ -139,7 +139,7 @@ def time_grep(given: argparse.Namespace, folder: Path) -> None:
             total = grep([(0, text)], counting, never).total
             ours = seconds(lambda query=query: grep([(0, text)], query, never), given.repeat) / gb
             count = seconds(lambda query=counting: grep([(0, text)], query, never), given.repeat) / gb
-            rgs = [rg_seconds(given, flags, pattern, fold, path) for flags in (["-n"], ["-c"], ["-c", "-j1"])]
+            rgs = [rg_seconds(given, flags, pattern, path, fold=fold) for flags in (["-n"], ["-c"], ["-c", "-j1"])]
             theirs = [f"{each / gb:7.2f}" if each else f"{'-':>7}" for each in rgs]
             inside = guest.grep(pattern, ignore_case=fold) / (given.guest * MB / 10**9) if guest else 0
             ratios = (f"{ours * gb / rgs[0]:9.1f}" if rgs[0] else f"{'-':>9}") + f"{inside / ours:9.1f}"
@@ -148,7 +148,7 @@ def time_grep(given: argparse.Namespace, folder: Path) -> None:
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 
-def rg_seconds(given: argparse.Namespace, flags: list[str], pattern: str, fold: bool, path: Path) -> float:
+def rg_seconds(given: argparse.Namespace, flags: list[str], pattern: str, path: Path, *, fold: bool = False) -> float:
     if not given.rg:
         return 0.0
     command = [given.rg, "--no-config", *flags, *(["-i"] if fold else []), "-e", pattern, str(path)]
@@ -159,7 +159,8 @@ def time_small(given: argparse.Namespace, folder: Path) -> None:
     """Many small files."""
     root = folder / "small"
     texts = []
-    lines = (folder / "sshd.log").read_bytes()[: 20 * MB].splitlines(keepends=True)
+    with (folder / "sshd.log").open("rb") as file:
+        lines = file.read(2 * MB).splitlines(keepends=True)
     for number in range(given.files):
         path = root / str(number // 1000) / f"{number}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +168,7 @@ def time_small(given: argparse.Namespace, folder: Path) -> None:
         texts.append((number, document(path)))
     query = Query("zebra-crossing")
     ours = seconds(lambda: grep(texts, query, never), given.repeat)
-    theirs = rg_seconds(given, ["-n"], query.pattern, False, root)
+    theirs = rg_seconds(given, ["-n"], query.pattern, root)
     print(f"{given.files:,} files of 2 KB: grep {ours:.2f} s" + (f", rg {theirs:.2f} s: {ours / theirs:.1f}" if theirs else ""))
 
 
@@ -181,9 +182,7 @@ def time_index(given: argparse.Namespace, folder: Path) -> None:
     index = Index.build([text], new, lambda _: None, never)
     taken = time.perf_counter() - begun
     size = new.stat().st_size
-    print(
-        f"{text.size / MB:,.0f} MB: {taken:.1f} s, {text.size / MB / taken:.0f} MB/s, {size / text.size:.0%} of the text on disk"
-    )
+    print(f"{text.size / MB:,.0f} MB: {taken:.1f} s, {text.size / MB / taken:.0f} MB/s, {size / text.size:.0%} of it on disk")
     for query in given.query or ["connection closed", "Failed password for root", "the of and a in to"]:
         begun = time.perf_counter()
         found = index.search(query, 10, None)

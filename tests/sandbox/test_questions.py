@@ -130,3 +130,11 @@ def test_a_broken_helper_ends_the_run(make: Make, library: Library) -> None:
     session.serve(Answering(), library)
     with pytest.raises(ZeroDivisionError):
         session.run("grep.__self__._asker.ask('break')")
+
+
+def test_a_text_that_32_bits_cannot_count_has_its_length_all_the_same(make: Make, library: Library) -> None:
+    session = make(Offer("large", None, 10_000_000_000))
+    session.serve(Answering(), library)
+    assert session.run("len(context), len([1]), [len(context[:0])]").output == "(10000000000, 1, [0])\n"
+    assert "str() of it does not work" in session.run("str(context)").output
+    assert "object of type 'int' has no len()" in session.run("len(1)").output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def seldom(samples: Sequence[bytes], gap: int) -> Cuts:
     pairs: Counter[tuple[int, int]] = Counter()
     spread: Counter[tuple[int, int]] = Counter()
     for sample in samples:
-        here = Counter(zip(sample, sample[1:], strict=False))
+        here = Counter(pairwise(sample))
         pairs.update(here)
         spread.update(here.keys())
     wanted = max(sum(map(len, samples)) / gap, 1)

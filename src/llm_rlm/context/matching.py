@@ -14,7 +14,7 @@ import tempfile
 from array import array
 from contextlib import ExitStack
 from itertools import accumulate
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from .cuts import Cuts, often, seldom
 from .document import ChangedError
@@ -162,7 +162,7 @@ class _Matching:
         self._gone: set[int] = set()
         self.found: dict[int, Spans] = {number: Spans() for number in self._order}
 
-    def __enter__(self) -> _Matching:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -193,8 +193,8 @@ class _Matching:
             matched = Spans()
             while self._follows(data, matched):
                 pass
-            for start, end in Spans([(0, len(data))]).without(matched):
-                self._leave(data[start:end], left)
+            for rest in _unmatched(data, matched):
+                self._leave(rest, left)
         return left
 
     def _leave(self, rest: bytes, left: _Left) -> None:
@@ -206,8 +206,8 @@ class _Matching:
         matched = Spans()
         while self._follows(plain, matched):
             pass
-        for start, end in Spans([(0, len(plain))]).without(matched):
-            left.add(plain[start:end])
+        for piece in _unmatched(plain, matched):
+            left.add(piece)
         if 2 * matched.total() < len(plain):
             left.add(rest)
 
@@ -317,10 +317,10 @@ class _Matching:
         """Find where a text is from, by those of its pieces first that stand at the fewest places."""
         matched = Spans()
         for _, at, key in sorted((len(wanted[key]), at, key) for at, key in seeds if wanted[key]):
-            if not matched.holds(at):
+            if not matched.holds(at + len(key) - 1):
                 self._place(data, at, wanted[key], matched)
-        for start, end in Spans([(0, len(data))]).without(matched):
-            after.add(data[start:end])
+        for rest in _unmatched(data, matched):
+            after.add(rest)
 
     def _place(self, data: bytes, at: int, places: list[_Place], matched: Spans) -> None:
         """Of the places where a piece stands take those where the most around it agrees."""
@@ -346,7 +346,7 @@ class _Matching:
         """The runs of bytes that agree, from the one around `at` on; none if that is too short."""
         number, start = place
         low, high = self._bounds(number, start)
-        run = self._run(data, at, number, (start, low, high))
+        run: _Run | None = self._run(data, at, number, (start, low, high))
         runs: list[_Run] = []
         while run is not None and (runs or run.end - run.start >= SHORTEST):
             runs.append(run)
@@ -429,7 +429,7 @@ class _Matching:
 
 
 def _batches(left: _Left, cuts: Cuts) -> Iterator[tuple[int, list[list[tuple[int, bytes]]], dict[bytes, list[_Place]]]]:
-    """The texts, as many at a time as memory allows: the first of them, the pieces of each, where those stand: still nowhere."""
+    """The texts, as many at a time as memory allows: the first of them, the pieces of each, where those stand (nowhere yet)."""
     first, count = 0, 0
     seeds: list[list[tuple[int, bytes]]] = []
     places: dict[bytes, list[_Place]] = {}
@@ -442,17 +442,23 @@ def _batches(left: _Left, cuts: Cuts) -> Iterator[tuple[int, list[list[tuple[int
 
 
 def _seeds(text: bytes, cuts: Cuts, places: dict[bytes, list[_Place]]) -> list[tuple[int, bytes]]:
-    """The offset and the key of each piece of a text that is whole and not too short; each such key is put into `places`."""
+    """The offset and the key of each piece of a text that is not too short; each such key is put into `places`."""
     seeds = []
-    pieces = cuts.pieces(text)
-    at = len(pieces[0]) + len(cuts.separator)
-    for piece in pieces[1:-1]:
+    at = 0
+    for piece in cuts.pieces(text):
         if len(piece) >= _SHORTEST_PIECE:
             key = cuts.key(piece)
             places.setdefault(key, [])
             seeds.append((at, key))
         at += len(piece) + len(cuts.separator)
     return seeds
+
+
+def _unmatched(data: bytes, matched: Spans) -> Iterator[bytes]:
+    """What is left of a text, with a little around it: it may have more in common with its own place than was matched there."""
+    for start, end in Spans([(0, len(data))]).without(matched):
+        if end - start >= _SHORTEST_PIECE:
+            yield data[max(0, start - _MARGIN) : end + _MARGIN]
 
 
 def _steps() -> Iterator[int]:

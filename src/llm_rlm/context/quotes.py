@@ -19,6 +19,7 @@ SHORTEST, LONGEST = 3, 10_000
 
 _BLOCK = 1 << 20
 _MOST_TIMES = 100
+_ENOUGH = 1 << 28
 _BREAK = rb"(?:\s|<!-- (?:page|slide|sheet|part|message) [^\n]* -->)+"
 """White space, and the marks of converted documents, which a quote may go across."""
 _SPREAD = 4096
@@ -44,7 +45,7 @@ class Citation:
     place: str | None = None
     """`page 3` and the like in a converted document, `record 12` in JSON lines."""
     times: int = 0
-    """How often it stands in that document, counted up to 100."""
+    """How often it stands in that document, counted up to 100, and in its first 256 MB if it stands there."""
     why: str | None = None
     """Why it was not found."""
 
@@ -112,7 +113,8 @@ def _found_in(document: Document, patterns: dict[int, Any], cancelled: Callable[
     found: dict[int, list[tuple[int, int]]] = {}
     try:
         for base, data, fresh in _overlapping(document):
-            if cancelled():
+            # How often they stand further on is not worth reading a large text to its end.
+            if cancelled() or (len(found) == len(patterns) and base > _ENOUGH):
                 break
             for at, pattern in patterns.items():
                 places = found.get(at, [])

@@ -102,7 +102,7 @@ def _block_for(needle: bytes) -> int:
 
 
 def _never_overlaps(needle: bytes) -> bool:
-    """Whether no end of a needle is its beginning too: then it does not matter from where one counts. Long ones are not tried."""
+    """Whether no end of a needle is its beginning too: then it does not matter from where one counts. Not for long ones."""
     return len(needle) <= 64 and not any(needle.startswith(needle[at:]) for at in range(1, len(needle)))  # noqa: PLR2004
 
 

@@ -109,7 +109,10 @@ class Service:
         number, document = self._document(given)
         start, end = given.span(document.size)
         where = find(document, given.data("needle"), start, end, last=given.flag("last"), cancelled=cancelled)
-        self._coverage.read(number, start, end)
+        if where < 0:
+            self._coverage.read(number, start, end)
+        else:
+            self._coverage.read(number, *((where, end) if given.flag("last") else (start, where)))
         return where
 
     def _count(self, given: _Arguments, cancelled: Cancelled) -> object:

@@ -14,7 +14,7 @@ from codecs import utf_8_decode
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import asking, calls, clock, dice, helpers, source
+from . import asking, calls, clock, dice, helpers, lazytext, source
 from .jsontext import decode, encode
 from .output import Output, Stream
 from .results import LLMError, Response
@@ -70,7 +70,7 @@ class Driver:
         self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
         self._initial = set(self.namespace)
 
-    def start(self, setup: dict[str, object]) -> None:
+    def start(self, setup: dict[str, Any]) -> None:
         """Put the context and the functions in the namespace."""
         self._dice = dice.Dice(str(setup["seed"]))
         self._asker = asking.Asker(str(setup["window"]), self._send, self._stop_from_host)
@@ -88,6 +88,8 @@ class Driver:
             LLMError=LLMError,
             HelperError=asking.HelperError,
         )
+        if setup["size"] > lazytext.MOST_COUNTED:
+            self.namespace["len"] = lazytext.length
         self._initial = set(self.namespace)
         main = sys.modules["__main__"].__dict__
         main.pop("__file__", None)

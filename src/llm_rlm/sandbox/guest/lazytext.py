@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PIECE = 1 << 20
 """Bytes that are read at a time."""
 
+MOST_COUNTED = (1 << 31) - 1
+"""The longest length that `len` can give in the guest."""
+
 MOST_SLICE = 1 << 29
 """Bytes of the longest slice."""
 
@@ -49,7 +52,7 @@ class LazyText:
         """`size` is in bytes. Nothing is read yet."""
         self._texts = texts
         self._document = document
-        self._size = size
+        self.size = self._size = size
         self.name = name
 
     def __len__(self) -> int:
@@ -229,6 +232,11 @@ class LazyText:
 
     def _read(self, start: int, end: int) -> bytes:
         return self._texts.read(self._document, start, end)
+
+
+def length(value: object) -> int:
+    """`len`, also of a text that is longer than what the guest can count, which has 32 bits."""
+    return value.size if type(value) is LazyText else len(value)  # type: ignore[arg-type]  # it raises what len raises
 
 
 class Lines:

@@ -197,7 +197,7 @@ def _of_lazy(text: LazyText, size: int, overlap: int, by: str) -> Iterator[Chunk
         step = size * (1 if by == "chars" else _CHARACTERS_A_TOKEN)
         shared = overlap * (step // size)
         line = 1
-        for index, (start, end) in enumerate(_fixed(len(text), step, shared)):
+        for index, (start, end) in enumerate(_fixed(text.size, step, shared)):
             piece = text.exact(start, end)
             yield _chunk(_shown(piece), text.name, start, end, line, index)
             line += piece.encode("utf-8", "surrogateescape")[: end - shared - start].count(b"\n")
@@ -223,11 +223,11 @@ def _lines_of_lazy(text: LazyText, size: int, overlap: int) -> Iterator[Chunk]:
 def _packed_of_lazy(text: LazyText, size: int, by: str) -> Iterator[Chunk]:
     """A part of the text at a time is cut as if it were held; its last piece, which may go on, is cut again with the next."""
     start, line, index, read = 0, 1, 0, max(_BUFFER, 4 * size)
-    while start < len(text):
-        end = min(len(text), start + read)
+    while start < text.size:
+        end = min(text.size, start + read)
         part = text.exact(start, end)
         places = list(_cut(part, size, 0, by))
-        if end < len(text) and len(places) > 1:
+        if end < text.size and len(places) > 1:
             places.pop()
         for first, last in places:
             piece = part[first:last]
