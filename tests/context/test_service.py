@@ -126,7 +126,7 @@ def test_a_wrong_question_is_answered_with_what_is_wrong(
     assert says in answer
 
 
-@pytest.mark.parametrize(("pattern", "says"), [("(", "bad pattern: missing )"), (r"(?=x)", "RE2 has no look-around")])
+@pytest.mark.parametrize(("pattern", "says"), [("(", "bad pattern: missing )"), (r"(?=x)", "grep has no look-around")])
 def test_a_bad_pattern_is_said_to_be_one(ask: Asked, pattern: str, says: str) -> None:
     assert says in ask.grep(pattern)
 

@@ -58,8 +58,8 @@ def test_a_byte_order_mark_is_no_text() -> None:
         ("utils.py", "there is no text 'utils.py'; there is 'src/b/utils.py'"),
         ("src/a.pz", "there is no text 'src/a.pz'; there is 'src/a.py'"),
         ("quite other", "there is no text 'quite other'"),
-        (0, "0: `context` is a mapping from name to text"),
-        (slice(10), "`context` is a mapping from name to text"),
+        (0, "mapping from name to text: the first text is `context[context.names[0]]`"),
+        (slice(10), "mapping from name to text: `context.names[:10]`"),
     ],
 )
 def test_a_wrong_name_is_answered_with_advice(key: str, says: str) -> None:
@@ -76,3 +76,45 @@ def test_it_cannot_be_changed_and_is_shown_by_its_names() -> None:
         del context["a"]
     assert str(context) == "<3 texts, 6 bytes: src/a.py, src/b/utils.py, c.txt>"
     assert repr(corpus(Held(dict.fromkeys("abcd", b"x")))) == "<4 texts, 4 bytes: a, b, c, …>"
+
+
+def test_names_and_sizes_are_made_once_and_belong_to_who_asks() -> None:
+    context = corpus()
+    assert context.names is context.names
+    assert context.sizes is context.sizes
+    context.names.clear()
+    context.sizes.clear()
+    assert list(context) == list(TEXTS)
+    assert context["c.txt"] == "\ufffd"
+
+
+def test_room_is_made_before_a_text_is_loaded() -> None:
+    held = Held({name: name.encode() * 300 for name in "ab"})
+    context = corpus(held, 1000, 400)
+    assert context["a"]
+
+    class Watched(Held):
+        def read(self, document: int, start: int, end: int) -> bytes:
+            assert context._taken == 0
+            return super().read(document, start, end)
+
+    context._texts = Watched({name: name.encode() * 300 for name in "ab"})
+    assert context["b"] is context["b"]
+
+
+def test_going_through_texts_that_do_not_fit_together_keeps_only_some() -> None:
+    context = corpus(Held({str(n): b"x" * 1000 for n in range(50)}), 2000, 5000)
+    assert sum(len(text) for text in context.values()) == 50_000
+    assert len(context._kept) == 4
+
+
+def test_to_compare_it_loads_nothing() -> None:
+    held = Held(TEXTS)
+    assert corpus(held) != corpus(held)
+    assert held.reads == []
+
+
+def test_a_method_of_str_is_answered_with_advice() -> None:
+    with pytest.raises(AttributeError, match=r"has no 'split': it is several texts, `for name, text in context\.items\(\)`"):
+        corpus().split  # noqa: B018 - the access raises
+    assert not hasattr(corpus(), "anything")

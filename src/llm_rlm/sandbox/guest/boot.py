@@ -20,6 +20,7 @@ ORDER = (
     "asking",
     "lazytext",
     "corpus",
+    "cutting",
     "pieces",
     "found",
     "helpers",
