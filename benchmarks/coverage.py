@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_rlm.context.coverage import Coverage
 from llm_rlm.context.document import Document
+from llm_rlm.context.evidence.coverage import Coverage
 
 MB = 10**6
 CALLS = 1000

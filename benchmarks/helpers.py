@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 from llm_rlm.context import Document
-from llm_rlm.context.grep import Query, grep
-from llm_rlm.context.index import Index
+from llm_rlm.context.looking.grep import Query, grep
+from llm_rlm.context.looking.index import Index
 from llm_rlm.sandbox import Offer, Session
 
 MB = 10**6

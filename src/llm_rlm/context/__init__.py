@@ -1,15 +1,15 @@
 """The input of a run: what the user names is found and read here, and what cells ask of it is answered."""
 
-from .collect import AnyContext, Readable, Sources, from_any
 from .context import Context
-from .coverage import Coverage, Covered
 from .document import ChangedError, Document
+from .evidence.coverage import Coverage, Covered
+from .evidence.quotes import Citation, find_quotes
 from .examine import Examined, examine
-from .files import paths_from
-from .quotes import Citation, find_quotes
 from .service import Service
-from .value import from_value
-from .walk import Walking
+from .sources.collect import AnyContext, Readable, Sources, from_any
+from .sources.files import paths_from
+from .sources.value import from_value
+from .sources.walk import Walking
 
 __all__ = [
     "AnyContext",

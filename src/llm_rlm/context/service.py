@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from llm_rlm.errors import RLMError
 
 from .document import ChangedError
-from .grep import BadPatternError, Query, grep
-from .index import CancelledError, Index
-from .scan import count, find
-from .tables import QueryError, Tables
+from .looking.grep import BadPatternError, Query, grep
+from .looking.index import CancelledError, Index
+from .looking.scan import count, find
+from .tables.tables import QueryError, Tables
 from .width import fits
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .context import Context
-    from .coverage import Coverage
     from .document import Document
+    from .evidence.coverage import Coverage
 
 MOST_INDEXED = 4 << 30
 """Bytes of texts that `search` makes an index of."""

@@ -1,0 +1,1 @@
+"""Documents as Markdown: PDF, Office, EPUB, HTML and mail, converted in a process with limits."""

@@ -1,0 +1,503 @@
+"""Which bytes of the sources stand in texts that were shown to models.
+
+A text is first compared with what follows the place where the last one was found, since most are slices in order. What is left
+of all texts is cut into pieces, where what stands there says (`cuts`); one pass over the sources finds the same pieces there,
+and each is extended to both sides as far as the two agree. That is done with few and long pieces first, and then with many and
+short ones for what is still left. What is left is kept in a temporary file; memory is in proportion to the number of pieces,
+up to a limit, beyond which there are further passes.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from array import array
+from contextlib import ExitStack
+from itertools import accumulate
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
+
+from llm_rlm.context.document import ChangedError
+
+from .cuts import Cuts, often, seldom
+from .spans import Spans
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from llm_rlm.context.document import Document
+
+SHORTEST = 32
+"""Bytes that have to agree without a break for a place to count."""
+
+MOST_PLACES = 64
+"""Places that are looked at for each piece."""
+
+_SEVERAL_PASSES = 1 << 20
+"""Bytes of texts from which on long pieces are looked for first."""
+
+_FEW_PLACES = 4
+_GAP = 1024
+_MOST_PIECES = 1 << 18
+_SHORTEST_PIECE = 8
+_LONGEST_PIECE = 1 << 20
+_AGAIN = 8
+"""Bytes that have to agree for two texts to be in step again."""
+_ASIDE = 40
+"""Bytes of the shown text that may stand between: a line's number, indentation."""
+_MARGIN = 64
+_SURE = 1024
+_NEAR = 1 << 10
+_STEPS = (256, 2048, 1 << 14, 1 << 16)
+_SAMPLES, _SAMPLE = 32, 1 << 12
+_IN_MEMORY = 1 << 25
+
+_FILLING = re.compile(rb"(?:[\s\"]|\\[\\/\"bfnrt]|\\u[0-9a-fA-F]{4}|\\)*")
+_NO_TEXT = re.compile(rb"[\x80-\xff]*")
+_SPACES = re.compile(rb"\s*")
+_BREAKS = frozenset({b"", b"\n", b"\r", b"\t", b'"', b"\\"} | {bytes((byte,)) for byte in range(0x80, 0x100)})
+"""What may be spelt otherwise in the shown text, which is where a run ends then."""
+_ESCAPED = re.compile(rb"(?:\\u[0-9a-fA-F]{4})+|\\[\\/\"bfnrt]")
+_MEANT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+
+type _Place = tuple[int, int]
+"""Document and offset."""
+
+
+class _Run(NamedTuple):
+    """Bytes that agree: from `shown` in the shown text, from `start` to `end` in the document."""
+
+    shown: int
+    start: int
+    end: int
+
+
+def find_shown(
+    documents: Sequence[Document], read: Mapping[int, Spans], shown: Iterable[str], cancelled: Callable[[], bool]
+) -> tuple[dict[int, Spans], bool]:
+    """What of the parts of documents in `read` stands in `shown`, by document, and whether all was looked for.
+
+    A stretch of at least `SHORTEST` bytes counts, and shorter ones that follow it both here and there. Text that stands at
+    several places counts at one of them at least, and for each of its pieces at no more than `MOST_PLACES`.
+    """
+    with _Matching(documents, read, cancelled) as matching:
+        done = matching.run(shown)
+        return matching.found, done
+
+
+class _Left:
+    """Texts that nothing is known of yet, in a temporary file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed with this
+        self._sizes = array("Q")
+        self._seen: set[int] = set()
+        self.size = 0
+
+    def add(self, text: bytes) -> None:
+        """Keep it, if it is long enough and new."""
+        if len(text) < SHORTEST or hash(text) in self._seen:
+            return
+        self._seen.add(hash(text))
+        self._file.write(text)
+        self._sizes.append(len(text))
+        self.size += len(text)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def texts(self, first: int, last: int) -> Iterator[bytes]:
+        """Those from `first` up to `last`, one at a time."""
+        at = sum(self._sizes[:first])
+        for size in self._sizes[first:last]:
+            self._file.seek(at)
+            yield self._file.read(size)
+            at += size
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Files:
+    """Small pieces of documents. The last document stays open."""
+
+    def __init__(self, documents: Sequence[Document]) -> None:
+        self._documents = documents
+        self._stack = ExitStack()
+        self._number: int | None = None
+        self._file: BinaryIO | None = None
+        self._near, self._start, self._end = b"", 0, -1
+
+    def take(self, number: int, start: int, end: int) -> bytes:
+        """Raises ChangedError where the file cannot be opened; gives less where it has become shorter."""
+        if number == self._number and self._start <= start and end <= self._end:
+            return self._near[start - self._start : end - self._start]
+        if number != self._number or self._file is None:
+            self.close()
+            self._file = self._stack.enter_context(self._documents[number].open())
+            self._number = number
+        if end - start > _NEAR:
+            self._file.seek(start)
+            return self._file.read(end - start)
+        self._start = max(0, start - _NEAR)
+        self._file.seek(self._start)
+        self._near = self._file.read(3 * _NEAR)
+        self._end = self._start + len(self._near)
+        return self._near[start - self._start : max(end, start) - self._start]
+
+    def close(self) -> None:
+        self._stack.close()
+        self._number = self._file = None
+        self._near, self._start, self._end = b"", 0, -1
+
+
+class _Matching:
+    """One search."""
+
+    def __init__(self, documents: Sequence[Document], read: Mapping[int, Spans], cancelled: Callable[[], bool]) -> None:
+        self._documents = documents
+        self._read = read
+        self._cancelled = cancelled
+        self._files = _Files(documents)
+        self._order = sorted(number for number, spans in read.items() if len(spans))
+        self._guess: _Place | None = None
+        self._gone: set[int] = set()
+        self.found: dict[int, Spans] = {number: Spans() for number in self._order}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def run(self, shown: Iterable[str]) -> bool:
+        """Look for all texts. False if it was cancelled."""
+        if not self._order:
+            return True
+        left = self._in_order(shown)
+        if left.size > _SEVERAL_PASSES:
+            gap = max(_GAP, left.size // _MOST_PIECES)
+            left = self._pass(left, lambda samples: seldom(samples, gap))
+        self._pass(left, often).close()
+        return not self._cancelled()
+
+    # Texts in order
+
+    def _in_order(self, shown: Iterable[str]) -> _Left:
+        """Look for each text where the last one ended, or where the next document begins. What is left of them all."""
+        left = _Left()
+        number = self._order[0]
+        self._guess = (number, self._first(number))
+        for text in shown:
+            if self._cancelled():
+                break
+            data = text.encode("utf-8", "surrogatepass")
+            matched = Spans()
+            while self._follows(data, matched):
+                pass
+            for rest in _unmatched(data, matched):
+                self._leave(rest, left)
+        return left
+
+    def _leave(self, rest: bytes, left: _Left) -> None:
+        """Keep what no document was found to go on with; first see whether one does with what it means as JSON."""
+        plain = _ESCAPED.sub(_unescaped, rest) if b"\\" in rest else rest
+        if plain == rest:
+            left.add(rest)
+            return
+        matched = Spans()
+        while self._follows(plain, matched):
+            pass
+        for piece in _unmatched(plain, matched):
+            left.add(piece)
+        if 2 * matched.total() < len(plain):
+            left.add(rest)
+
+    def _follows(self, data: bytes, matched: Spans) -> bool:
+        """Whether something that was expected to come next stands in `data`, so that more may."""
+        for number, at in self._expected():
+            try:
+                head = self._files.take(number, at, min(at + 2 * SHORTEST, self._documents[number].size))
+            except ChangedError:
+                continue
+            blank = len(head) - len(head.lstrip())
+            needle = head[blank : blank + SHORTEST]
+            place = data.find(needle) if len(needle) == SHORTEST else -1
+            if place < 0 or matched.holds(place):
+                continue
+            runs = self._trace(data, place, (number, at + blank))
+            if _length(runs) >= min(_SURE, len(data) // 2):
+                self._keep(number, runs, matched)
+                return True
+        return False
+
+    def _expected(self) -> Iterator[_Place]:
+        assert self._guess is not None
+        yield self._guess
+        after = next((number for number in self._order if number > self._guess[0]), self._order[0])
+        yield after, self._first(after)
+
+    def _first(self, number: int) -> int:
+        return next(iter(self._read[number]))[0]
+
+    # Texts anywhere
+
+    def _pass(self, left: _Left, choose: Callable[[Sequence[bytes]], Cuts]) -> _Left:
+        """Look for what is left in all that was read and not found yet. What is left then."""
+        after = _Left()
+        samples = list(self._samples()) if left.size else []
+        if samples:
+            cuts = choose(samples)
+            for first, seeds, places in _batches(left, cuts):
+                self._scan(cuts, places)
+                for text, pieces in zip(left.texts(first, first + len(seeds)), seeds, strict=True):
+                    if self._cancelled():
+                        break
+                    self._align(text, pieces, places, after)
+        left.close()
+        return after
+
+    def _open_parts(self) -> Iterator[tuple[int, int, int]]:
+        """Document, start and end of what was read and not found yet, and a little around it."""
+        for number in self._order:
+            if number in self._gone:
+                continue
+            wide = Spans()
+            for start, end in self._read[number].without(self.found[number]):
+                wide.add(max(0, start - _MARGIN), end + _MARGIN)
+            for start, end in wide.without(wide.without(self._read[number])):
+                yield number, start, end
+
+    def _samples(self) -> Iterator[bytes]:
+        """Pieces of the documents, evenly over all that is looked through."""
+        parts = list(self._open_parts())
+        total = sum(end - start for _, start, end in parts)
+        step, at, due = max(_SAMPLE, total // _SAMPLES), 0, 0
+        for number, start, end in parts:
+            while due < at + end - start:
+                place = start + due - at
+                try:
+                    yield self._files.take(number, place, min(place + _SAMPLE, end))
+                except ChangedError:
+                    self._gone.add(number)
+                due += step
+            at += end - start
+
+    def _scan(self, cuts: Cuts, wanted: dict[bytes, list[_Place]]) -> None:
+        """Note where the wanted pieces stand."""
+        looking = set(wanted)
+        for number, start, end in list(self._open_parts()):
+            if self._cancelled():
+                return
+            try:
+                for pieces, base in self._pieces(cuts, number, (start, end)):
+                    hits = [at for at, key in enumerate(cuts.keys(pieces)) if key in looking]
+                    offsets = list(accumulate(map(len, pieces), initial=base)) if hits else []
+                    for at in hits:
+                        key = cuts.key(pieces[at])
+                        places = wanted[key]
+                        places.append((number, offsets[at] + at * len(cuts.separator)))
+                        if len(places) == MOST_PLACES:
+                            looking.discard(key)
+            except ChangedError:
+                self._gone.add(number)
+
+    def _pieces(self, cuts: Cuts, number: int, part: tuple[int, int]) -> Iterator[tuple[list[bytes], int]]:
+        """The pieces of a part of a document, but for the last, some at a time, with the offset of the first of them."""
+        rest, base = b"", part[0]
+        for block in self._documents[number].blocks(*part):
+            if self._cancelled():
+                return
+            data = rest + block
+            pieces = cuts.pieces(data)
+            last = pieces.pop()
+            yield pieces, base
+            rest = data[len(data) - len(last) :] if len(last) < _LONGEST_PIECE else b""
+            base += len(data) - len(rest)
+
+    def _align(self, data: bytes, seeds: list[tuple[int, bytes]], wanted: Mapping[bytes, list[_Place]], after: _Left) -> None:
+        """Find where a text is from, by those of its pieces first that stand at the fewest places."""
+        matched = Spans()
+        for _, at, key in sorted((len(wanted[key]), at, key) for at, key in seeds if wanted[key]):
+            if not matched.holds(at + len(key) - 1):
+                self._place(data, at, wanted[key], matched)
+        for rest in _unmatched(data, matched):
+            after.add(rest)
+
+    def _place(self, data: bytes, at: int, places: list[_Place], matched: Spans) -> None:
+        """Of the places where a piece stands take those where the most around it agrees."""
+        traced = []
+        for number, start in places:
+            try:
+                runs = self._trace(data, at, (number, start))
+            except ChangedError:
+                continue
+            traced.append((_length(runs), number, runs))
+        most = max((length for length, _, _ in traced), default=0)
+        if not most:
+            # Such as what each line of a log holds: less is to be looked at when it comes again.
+            del places[max(len(places) // 2, _FEW_PLACES) :]
+            return
+        for length, number, runs in traced:
+            if length == most:
+                self._keep(number, runs, matched)
+
+    # Two texts side by side
+
+    def _trace(self, data: bytes, at: int, place: _Place) -> list[_Run]:
+        """The runs of bytes that agree, from the one around `at` on; none if that is too short."""
+        number, start = place
+        low, high = self._bounds(number, start)
+        run: _Run | None = self._run(data, at, number, (start, low, high))
+        runs: list[_Run] = []
+        while run is not None and (runs or run.end - run.start >= SHORTEST):
+            runs.append(run)
+            run = self._next(data, run, number, high)
+        while runs and runs[-1].end - runs[-1].start < SHORTEST:
+            runs.pop()
+        return runs
+
+    def _bounds(self, number: int, at: int) -> tuple[int, int]:
+        """The part of the document around `at` that was read."""
+        return self._read[number].around(at)
+
+    def _run(self, data: bytes, at: int, number: int, where: tuple[int, int, int]) -> _Run:
+        """The bytes that agree around a place, within the limits of what was read."""
+        start, low, high = where
+        end = start + self._forward(data, at, number, (start, high))
+        back = self._backward(data, at, number, (low, start))
+        return _Run(at - back, start - back, end)
+
+    def _forward(self, data: bytes, at: int, number: int, part: tuple[int, int]) -> int:
+        start, end = part
+        same = 0
+        for step in _steps():
+            there = self._files.take(number, start + same, min(start + same + step, end))
+            here = data[at + same : at + same + step]
+            count = _common(here, there)
+            same += count
+            if count < step:
+                break
+        return same
+
+    def _backward(self, data: bytes, at: int, number: int, part: tuple[int, int]) -> int:
+        start, end = part
+        same = 0
+        for step in _steps():
+            there = self._files.take(number, max(start, end - same - step), end - same)
+            here = data[max(0, at - same - step) : at - same]
+            count = _common_end(here, there)
+            same += count
+            if count < step:
+                break
+        return same
+
+    def _next(self, data: bytes, run: _Run, number: int, high: int) -> _Run | None:
+        """The next run, where only little stands between."""
+        at = run.shown + run.end - run.start
+        here = data[at : at + _ASIDE + _AGAIN]
+        if len(here) < _AGAIN:
+            return None
+        there = self._files.take(number, run.end, min(run.end + 2 * _ASIDE, high))
+        spaces = _SPACES.match(there)
+        assert spaces is not None
+        for skipped in dict.fromkeys((0, 1, 2, 3, spaces.end())):
+            needle = there[skipped : skipped + _AGAIN]
+            found = here.find(needle) if len(needle) == _AGAIN else -1
+            if found >= 0:
+                start = run.end + skipped
+                end = start + self._forward(data, at + found, number, (start, high))
+                after = self._files.take(number, end, min(end + 1, high))
+                # Two lines that begin alike are not in step.
+                if end - start >= SHORTEST or after in _BREAKS:
+                    return _Run(at + found, start, end)
+        return None
+
+    def _keep(self, number: int, runs: list[_Run], matched: Spans) -> None:
+        """Note the runs, and what between two of them stands for the same in both texts."""
+        before: _Run | None = None
+        for run in runs:
+            self.found[number].add(run.start, run.end)
+            matched.add(run.shown, run.shown + run.end - run.start)
+            if before is not None and run.start > before.end:
+                between = self._files.take(number, before.end, run.start)
+                if _FILLING.fullmatch(between) or _NO_TEXT.fullmatch(between):
+                    self.found[number].add(before.end, run.start)
+            if before is not None:
+                matched.add(before.shown, run.shown)
+            before = run
+        if runs:
+            self._guess = (number, runs[-1].end)
+
+
+def _batches(left: _Left, cuts: Cuts) -> Iterator[tuple[int, list[list[tuple[int, bytes]]], dict[bytes, list[_Place]]]]:
+    """The texts, as many at a time as memory allows: the first of them, the pieces of each, where those stand (nowhere yet)."""
+    first, count = 0, 0
+    seeds: list[list[tuple[int, bytes]]] = []
+    places: dict[bytes, list[_Place]] = {}
+    for number, text in enumerate(left.texts(0, len(left)), 1):
+        seeds.append(_seeds(text, cuts, places))
+        count += len(seeds[-1])
+        if count >= _MOST_PIECES or number == len(left):
+            yield first, seeds, places
+            first, count, seeds, places = number, 0, [], {}
+
+
+def _seeds(text: bytes, cuts: Cuts, places: dict[bytes, list[_Place]]) -> list[tuple[int, bytes]]:
+    """The offset and the key of each piece of a text that is not too short; each such key is put into `places`."""
+    seeds = []
+    at = 0
+    for piece in cuts.pieces(text):
+        if len(piece) >= _SHORTEST_PIECE:
+            key = cuts.key(piece)
+            places.setdefault(key, [])
+            seeds.append((at, key))
+        at += len(piece) + len(cuts.separator)
+    return seeds
+
+
+def _unmatched(data: bytes, matched: Spans) -> Iterator[bytes]:
+    """What is left of a text, with a little around it: it may have more in common with its own place than was matched there."""
+    for start, end in Spans([(0, len(data))]).without(matched):
+        if end - start >= _SHORTEST_PIECE:
+            yield data[max(0, start - _MARGIN) : end + _MARGIN]
+
+
+def _steps() -> Iterator[int]:
+    """Bytes that are compared at a time: more and more, so that neither short nor long runs take many steps."""
+    yield from _STEPS
+    while True:
+        yield _STEPS[-1]
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes the two have in common at their beginning."""
+    high = min(len(one), len(other))
+    if one[:high] == other[:high]:
+        return high
+    low = 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _common_end(one: bytes, other: bytes) -> int:
+    """How many bytes the two have in common at their end."""
+    both = min(len(one), len(other))
+    one, other = one[len(one) - both :], other[len(other) - both :]
+    return both if one == other else _common(one[::-1], other[::-1])
+
+
+def _length(runs: list[_Run]) -> int:
+    return sum(run.end - run.start for run in runs)
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    """What an escape of JSON stands for."""
+    text = escape[0]
+    if text[1:2] == b"u":
+        return bytes.fromhex(text.replace(b"\\u", b"").decode()).decode("utf-16-be", "replace").encode()
+    return _MEANT.get(text[1:], text[1:])

@@ -1,0 +1,1 @@
+"""Looking through the source bytes of all texts: `grep`, `search`, and finding plain bytes."""

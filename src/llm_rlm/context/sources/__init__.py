@@ -1,0 +1,1 @@
+"""From what the user names to texts: files, folders, streams, URLs, archives, fragments, values."""

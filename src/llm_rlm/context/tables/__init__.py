@@ -1,0 +1,1 @@
+"""`sql` over the files that are tables: DuckDB in a process with limits."""
