@@ -1,8 +1,12 @@
-"""A call to a sub-model, as it travels between the sandbox that asks and the dispatcher that makes it."""
+"""A call, as it travels between the sandbox that asks and the dispatcher that makes it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+type CallKind = Literal["model", "run", "function"]
+"""A question to a sub-model; a child run with a session of its own; a function of the user on the host."""
 
 
 @dataclass(frozen=True)
@@ -12,11 +16,17 @@ class CallRequest:
     id: int
     """The asker's number for it."""
     prompt: str
+    """What a sub-model is asked, the question of a child run, or the name of a function."""
+    kind: CallKind = "model"
     system: str | None = None
     model: str | None = None
     """Another model than the run's sub-model, by name."""
     schema: str | None = None
     """A JSON Schema as JSON text, or LLM's concise schema string."""
+    payload: str | None = None
+    """JSON text: the context of a child run, or the arguments of a function."""
+    attachments: tuple[str, ...] = ()
+    """Names of files of the sources that go with the prompt."""
     replay: bool = False
     """Asked by a cell that is run again to get its variables back: may be answered from the journal only."""
 

@@ -9,9 +9,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import models, prompts, schemas
+from .budget import Bound, Spent
 from .calls import CallReply, CallRequest
 from .errors import LimitReachedError, ModelError, RLMError
 from .gate import Gate
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import llm
 
     from .budget import Budget
+    from .calls import CallKind
     from .gate import Ticket
     from .journal import Journal
     from .models import Completion
@@ -71,6 +73,16 @@ type Deliver = Callable[[CallReply], None]
 """Takes what came of a call. Called from any thread."""
 
 
+class Performer(Protocol):
+    """Does what is asked that is not a question to a model: a child run, a function of the user."""
+
+    def perform(self, request: CallRequest, number: int, stopped: Callable[[], bool]) -> CallReply:
+        """Do it, and say what came of it; what goes wrong is the error of the reply. Called from any thread, many at once.
+
+        `number` is the call's id in the journal, where it is recorded before and after. To give up soon once `stopped`.
+        """
+
+
 @dataclass(frozen=True)
 class _Call:
     request: CallRequest
@@ -98,6 +110,8 @@ class Dispatcher:
 
     def __init__(self, journal: Journal, run_id: str, budget: Budget, sub: SubModels, manner: Manner | None = None) -> None:
         """Nothing is sent yet."""
+        self.performers: dict[CallKind, Performer] = {}
+        """Who does what is asked besides questions to models."""
         self._journal = journal
         self._run_id = run_id
         self._budget = budget
@@ -169,15 +183,16 @@ class Dispatcher:
 
     def _number(self, request: CallRequest) -> _Call:
         """Five equal prompts are five samples: each has a number of its own, the same when its cell runs again."""
-        key = call_key(
-            {
-                "model": request.model or self._sub.default.model_id,
-                "options": self._options(request.model),
-                "prompt": request.prompt,
-                "system": request.system,
-                "schema": request.schema,
-            }
-        )
+        asked: dict[str, object] = {
+            "model": request.model or self._sub.default.model_id,
+            "options": self._options(request.model),
+            "prompt": request.prompt,
+            "system": request.system,
+            "schema": request.schema,
+        }
+        if request.kind != "model":
+            asked |= {"kind": request.kind, "payload": request.payload}
+        key = call_key(asked)
         with self._lock:
             self._seen[key] += 1
             return _Call(request, key, self._seen[key], self._cell)
@@ -209,6 +224,10 @@ class Dispatcher:
             return recorded
         if self._stopped.is_set():
             return self._refuse(call, self._why_stopped, "stop")
+        return self._ask(call) if call.request.kind == "model" else self._perform(call)
+
+    def _ask(self, call: _Call) -> CallReply:
+        """Ask a model."""
         try:
             lane = self._lane(call.request.model)
             arguments = self._arguments(call.request, lane)
@@ -225,6 +244,21 @@ class Dispatcher:
             return self._refuse(call, self._why_stopped, "stop")
         return self._send(call, _Sending(lane, arguments, offer, ticket, self._manner.policy.seconds))
 
+    def _perform(self, call: _Call) -> CallReply:
+        """Have done what is no question to a model; recorded before and after, as those are."""
+        performer = self.performers.get(call.request.kind)
+        if performer is None:
+            return self._refuse(call, f"this run has no {call.request.kind} {call.request.prompt[:100]!r}", "arguments")
+        number = self._journal.begin_call(self._run_id, self._record(call), Bound())
+        reply = performer.perform(call.request, number, self._stopped.is_set)
+        if reply.error is None:
+            self._journal.end_call(number, reply.text, Spent(), servable=False)
+            return _checked(call.request, reply.text)
+        if self._stopped.is_set():
+            self.held_up.add(call.cell)
+        self._journal.fail_call(number, "stop" if self._stopped.is_set() else reply.error, reply.error)
+        return reply
+
     def _recorded(self, call: _Call) -> CallReply | None:
         """What the journal has of this very call, asked by the same cell before."""
         known = self._journal.outcome_of(self._run_id, call.key, call.occurrence) if self._rewound else None
@@ -237,7 +271,7 @@ class Dispatcher:
 
     def _served(self, call: _Call) -> CallReply | None:
         """The answer that an earlier run was given to the same call."""
-        if self._cached_since is None:
+        if self._cached_since is None or call.request.kind != "model":
             return None
         kept = self._journal.answer_for(call.key, call.occurrence, self._cached_since)
         if kept is None:
@@ -262,9 +296,11 @@ class Dispatcher:
 
     def _record(self, call: _Call) -> CallRecord:
         request = call.request
-        asked = {"prompt": request.prompt, "system": request.system, "schema": request.schema}
+        asked: dict[str, object] = {"prompt": request.prompt, "system": request.system, "schema": request.schema}
+        asked |= {"payload": request.payload} if request.payload is not None else {}
+        asked |= {"attachments": request.attachments} if request.attachments else {}
         model = request.model or self._sub.default.model_id
-        return CallRecord(call.key, call.occurrence, model, json.dumps(asked, ensure_ascii=False), call.cell)
+        return CallRecord(call.key, call.occurrence, model, json.dumps(asked, ensure_ascii=False), call.cell, request.kind)
 
     def _send(self, call: _Call, sending: _Sending) -> CallReply:
         try:

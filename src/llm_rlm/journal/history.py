@@ -212,7 +212,7 @@ def _usage(journal: Journal, run_id: str) -> tuple[Usage, Bound]:
     calls_open = "(select *, unsettled + (state = 'sent') as open from calls)"
     turns_open = "(select *, unsettled + (ended is null and not dropped) as open from turns)"
     (calls,) = journal.rows(
-        f"select {_COUNTS}, {_SUMS} from {calls_open} where run_id = ? and state != 'refused'",  # noqa: S608 - our own names
+        f"select {_COUNTS}, {_SUMS} from {calls_open} where run_id = ? and state != 'refused' and kind = 'model'",  # noqa: S608 - our own names
         (run_id,),
     )
     (turns,) = journal.rows(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llm_rlm.budget import Bound, Spent
+    from llm_rlm.calls import CallKind
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class CallRecord:
     request: str
     """JSON text."""
     cell: int | None = None
+    kind: CallKind = "model"
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Journal:
 
         One at a time: together they may be larger than memory.
         """
-        calls = "select id from calls where run_id = ? and state in ('sent', 'answered', 'failed', 'unknown') order by id"
+        calls = "select id from calls where run_id = ? and kind = 'model' and state != 'refused' order by id"
         for row in self.rows(calls, (run_id,)):
             (asked,) = self.rows("select text from calls join texts on hash = request_hash where id = ?", (row["id"],))
             yield json.loads(asked["text"])["prompt"]
@@ -269,7 +271,8 @@ class Journal:
         return Counter({row["key"]: row["times"] for row in rows})
 
     def _add_call(self, run_id: str, call: CallRecord, answer: str | None, **columns: object) -> int:
-        columns |= {"run_id": run_id, "cell": call.cell, "key": call.key, "occurrence": call.occurrence, "model": call.model}
+        columns |= {"run_id": run_id, "cell": call.cell, "key": call.key, "occurrence": call.occurrence}
+        columns |= {"model": call.model, "kind": call.kind}
         columns = {"started": time.time()} | columns
 
         def work(db: sqlite3.Connection) -> int:

@@ -184,6 +184,16 @@ MIGRATIONS = (
     ) without rowid;
     alter table cells add column quotes text;
     """,
+    """
+    alter table runs add column parent text references runs(id);
+    alter table runs add column parent_call integer references calls(id);
+    alter table runs add column depth integer not null default 0;
+    alter table runs add column follows text references runs(id);
+    alter table turns add column compacted integer;
+    alter table calls add column kind text not null default 'model' check (kind in ('model', 'run', 'function'));
+    create index runs_by_parent on runs (parent);
+    create index runs_by_followed on runs (follows);
+    """,
 )
 """What each version adds to the one before. A version that was ever released is not changed any more."""
 

@@ -57,7 +57,8 @@ class PendingCalls:
         """Note as many of these calls as may wait; how many."""
         with self._lock:
             for taken, request in enumerate(requests):
-                size = len(request.prompt) + len(request.system or "") + len(request.schema or "")
+                texts = (request.prompt, request.system, request.schema, request.payload)
+                size = sum(len(text) for text in texts if text is not None)
                 full = len(self._sizes) >= _MOST or self._characters + size > _MOST_CHARACTERS
                 if full or request.id in self._sizes:
                     return taken

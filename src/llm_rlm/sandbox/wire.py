@@ -12,6 +12,8 @@ from .types import Answer, MissingVariableError, NotAnAnswerError, Variable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from llm_rlm.calls import CallKind
+
 _LONGEST_NAME = 100
 _LONGEST_ERROR = 500
 
@@ -31,6 +33,9 @@ def to_request(call: object, *, replay: bool) -> CallRequest:
         system=_maybe_text(call.get("system")),
         model=_maybe_text(call.get("model")),
         schema=_maybe_text(call.get("schema")),
+        kind=_kind(call.get("kind", "model")),
+        payload=_maybe_text(call.get("payload")),
+        attachments=tuple(_text(name) for name in call.get("attachments") or ()),
         replay=replay,
     )
 
@@ -76,6 +81,13 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _kind(value: object) -> CallKind:
+    match value:
+        case "model" | "run" | "function":
+            return value
+    raise TypeError
 
 
 def _text(value: object) -> str:
