@@ -93,7 +93,7 @@ def test_variables_come_back_without_a_call_also_those_that_were_drawn_at_random
 
 
 def test_a_stopped_run_goes_on_with_the_cell_that_was_stopped(serve: Serve, log: Path) -> None:
-    from llm_rlm.rlm import Asking  # noqa: PLC0415 - what the command uses
+    from llm_rlm.rlm import begin  # noqa: PLC0415 - what the command uses
 
     hang = threading.Event()
 
@@ -105,7 +105,7 @@ def test_a_stopped_run_goes_on_with_the_cell_that_was_stopped(serve: Serve, log:
 
     code = "a = await llm_query('quick')\nb = await llm_query('slow')"
     models = serve(run(code), submit("so far"), run("print(a, b)"), submit_variable("b"), sub=sub)
-    asking = Asking(RLM("chat"), "?", log)
+    asking = begin(RLM("chat"), "?", log)
 
     def stop() -> None:
         hang.wait(20)
@@ -208,7 +208,7 @@ def test_a_run_of_other_models_is_not_gone_on_with(serve: Serve, log: Path) -> N
     serve(run("1"), Reply(status=401))
     with pytest.raises(RunFailedError):
         RLM("chat").ask("?", log)
-    with pytest.raises(UsageError, match="was asked of chat, not of responses: resume it with the same models"):
+    with pytest.raises(UsageError, match="was asked of chat, not of responses: go on with the same models"):
         RLM("responses").resume("last")
 
 

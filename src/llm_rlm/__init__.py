@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .result import Result, RunFailedError
     from .rlm import RLM
     from .run import Observer, Settings
+    from .session import Session
     from .toolbox import RLMToolbox
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Result",
     "RunFailedError",
     "SandboxError",
+    "Session",
     "Settings",
     "UnknownModelError",
     "UsageError",
@@ -52,6 +54,7 @@ _HOMES = {
     "Result": "result",
     "RunFailedError": "result",
     "Observer": "run",
+    "Session": "session",
     "Settings": "run",
     "RLMToolbox": "toolbox",
 }

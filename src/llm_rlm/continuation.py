@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .journal.history import Earlier
 from .sandbox import Answer, Past
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from .journal.history import PastCell, PastRun, PastTurn
 
@@ -61,6 +63,53 @@ def continuation(past: PastRun) -> Continuation:
     ]
     next_cell = kept[-1].number + 1 if kept else 1
     return Continuation(past, tuple(turns), shown, cells, next_cell, stopped, given[-1] if given else None)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What the earlier runs of a session leave to the one that follows them."""
+
+    runs: Sequence[Earlier]
+    """Oldest first."""
+    messages: Sequence[Mapping[str, Any]] = ()
+    """The conversation with the root model so far, as LLM writes messages."""
+    results: Sequence[tuple[Mapping[str, Any], str]] = ()
+    """The tool calls of its end that have had no answer yet, and what is to be answered."""
+    cells: Sequence[Past] = ()
+    """The cells that bring the variables back."""
+    stopped: Sequence[int] = ()
+    """The cells whose variables do not come back."""
+
+    @property
+    def last_cell(self) -> int:
+        """The number of the last cell of the session so far."""
+        return self.runs[-1].last_cell
+
+
+def follow(runs: Sequence[PastRun]) -> Followed:
+    """What these runs of one session, oldest first, leave to the next. They have ended."""
+    spans: list[Earlier] = []
+    for run in runs:
+        before = spans[-1].last_cell if spans else 0
+        spans.append(Earlier(run.id, run.cells[-1].number if run.cells else before))
+    cells = [cell for run in runs for cell in run.cells]
+    return Followed(
+        runs=tuple(spans),
+        messages=tuple(message for run in runs for turn in run.turns for message in turn.messages),
+        results=_unanswered(runs),
+        cells=tuple(Past(cell.number, cell.code, cell.output or "") for cell in cells if cell.outcome in _FINISHED),
+        stopped=tuple(cell.number for cell in cells if cell.outcome not in _FINISHED),
+    )
+
+
+def _unanswered(runs: Sequence[PastRun]) -> Sequence[tuple[Mapping[str, Any], str]]:
+    """The tool calls of the last turn, whose results would have gone with the next."""
+    last = next((run for run in reversed(runs) if run.turns), None)
+    if last is None or not last.turns[-1].messages:
+        return ()
+    turn = last.turns[-1]
+    shown = {cell.call: cell.shown for cell in last.cells if cell.turn == turn.number}
+    return tuple((call, shown.get(number) or "Submitted.") for number, call in enumerate(turn.reply["calls"]))
 
 
 def _holds(cell: PastCell, at: int) -> bool:

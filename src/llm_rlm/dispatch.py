@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .calls import CallKind
     from .gate import Ticket
     from .journal import Journal
+    from .journal.history import Earlier
     from .models import Completion
     from .retries import Failure
     from .spending import Offer
@@ -89,6 +90,8 @@ class _Call:
     key: str
     occurrence: int
     cell: int | None
+    run_id: str
+    """The run whose cell asks: this one, or one that it follows, whose cell is run again."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,9 @@ class Dispatcher:
         self._gates: dict[str, Gate] = {}
         self._seen: Counter[str] = Counter()
         self._cell: int | None = None
+        self._earlier: Sequence[Earlier] = ()
+        self._cell_of = run_id
+        """The run that the cell is of."""
         self._latest = 0
         self._rewound = False
         self._refused = 0
@@ -147,8 +153,14 @@ class Dispatcher:
         with self._lock:
             self._rewound |= number <= self._latest
             self._cell, self._latest = number, max(number, self._latest)
+            self._cell_of = next((run.run_id for run in self._earlier if number <= run.last_cell), self._run_id)
             if self._rewound:
-                self._seen = self._journal.calls_before(self._run_id, number)
+                self._seen = self._journal.calls_before(self._cell_of, number)
+
+    def follow(self, earlier: Sequence[Earlier]) -> None:
+        """The run goes on in the session of these, oldest first. What their cells asked is in the journal as theirs."""
+        self._earlier = earlier
+        self._latest = earlier[-1].last_cell if earlier else 0
 
     def remember(self) -> None:
         """The run was begun by another process: what its calls brought is in the journal."""
@@ -195,7 +207,7 @@ class Dispatcher:
         key = call_key(asked)
         with self._lock:
             self._seen[key] += 1
-            return _Call(request, key, self._seen[key], self._cell)
+            return _Call(request, key, self._seen[key], self._cell, self._cell_of)
 
     def _join(self, call: _Call, deliver: Deliver) -> bool:
         """Whether this very call is already under way; then its answer serves both."""
@@ -261,7 +273,7 @@ class Dispatcher:
 
     def _recorded(self, call: _Call) -> CallReply | None:
         """What the journal has of this very call, asked by the same cell before."""
-        known = self._journal.outcome_of(self._run_id, call.key, call.occurrence) if self._rewound else None
+        known = self._journal.outcome_of(call.run_id, call.key, call.occurrence) if self._rewound else None
         if known is not None and known.answer is not None:
             return _checked(call.request, known.answer)
         if call.request.replay:

@@ -64,6 +64,10 @@ class Evidence:
         examined = self.examined.get(document)
         return examined.sha256 if examined is not None else self._known.get(document)
 
+    def hashes(self) -> dict[str, str]:
+        """The hashes of documents, by name, that are known by now."""
+        return {**self._known, **{name: examined.sha256 for name, examined in self.examined.items()}}
+
     def cell_runs(self, code: str) -> None:
         """Code that names `context` has read it, where it is held whole: nothing tells which part.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .root import Reply, Root, ToolCall
     from .run import Run
     from .sandbox import CellResult
-    from .turns import Turns
+    from .turns import Results, Turns
 
 _MOST_MALFORMED = 3
 _MOST_NAMED = 10
@@ -32,18 +32,23 @@ _TIME_IS_UP = "the time limit of the run is reached"
 class Loop:
     """Takes turns until the root model has answered. `stop` and `abort` may be called from any thread."""
 
-    def __init__(self, root: Root, run: Run, question: str, turns: Turns) -> None:
-        """Nothing is sent yet."""
+    def __init__(self, root: Root, run: Run, question: str, turns: Turns, results: Results = ()) -> None:
+        """Nothing is sent yet. `results` are those of the turn before, where the run follows another."""
         self._root = root
         self._run = run
         self._question = question
         self._turns = turns
-        self._results: list[tuple[ToolCall, str]] = []
+        self._results = list(results)
         self._prose = ""
         self._asked_to_submit = False
         self._malformed = 0
         self._stopped: str | None = None
         self._aborted: str | None = None
+
+    @property
+    def results(self) -> Results:
+        """The results of tools that the root model has not been told yet."""
+        return self._results
 
     def stop(self, why: str) -> None:
         """Stop spending: no cell and no sub-call any more, and one last turn for the best answer there is."""
@@ -76,17 +81,15 @@ class Loop:
                 if self._aborted is not None:
                     raise AbortedError(self._aborted)
                 reply, last = self._turns.take(say, self._results, self._why_last())
-                self._results = []
                 if reply is None:
                     return self._finish()
+                self._results = []
 
     def _recall(self, resumed: Continuation) -> Reply | None:
         """Go on from the turns of an earlier life of the run: the reply that is to be acted on, if there is one."""
         replies = [reply_from(turn.reply) for turn in resumed.turns]
         self._prose = next((reply.text for reply in reversed(replies[:-1]) if reply.is_prose and reply.text.strip()), "")
         self._asked_to_submit = any(reply.is_prose for reply in replies[:-1])
-        messages = [message for turn in resumed.turns for message in turn.messages]
-        self._root.recall(self._run.id, self._question, messages)
         return replies[-1] if replies else None
 
     def _why_last(self) -> str | None:

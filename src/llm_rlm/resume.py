@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import context as contexts
 from .context import Sources
-from .continuation import continuation
+from .continuation import continuation, follow
 from .errors import UsageError, amount
 from .journal import Journal
-from .journal.history import find_run, past_run
+from .journal.history import find_run, followed_by, past_run
 from .journal.owner import refuse_if_owned
 from .result import Coverage, Result, Share
 from .run import cache_path, journal_path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .budget import Limits
     from .context import AnyContext, Context
     from .context import Document as NowDocument
-    from .continuation import Continuation
+    from .continuation import Continuation, Followed
     from .journal.history import Document, PastRun
     from .result import Finish
 
@@ -34,8 +34,10 @@ class Resumption:
 
     def __init__(self, run: str, limits: Limits, context: AnyContext = None) -> None:
         """Read the run and check that it can go on within these limits. Raises UsageError."""
-        past = read(run)
+        *before, past = read_session(run)
         self.past = past
+        self.followed = follow(before) if before else None
+        """What the runs before it in its session have left."""
         self.question = past.question or ""
         self.context: Context = contexts.from_any(None)
         self.result = _result_of(past) if past.finish in {"submitted", "prose"} else None
@@ -46,22 +48,45 @@ class Resumption:
         _check_raised(past, limits)
         self.context = _same_context(past, context)
 
-    def point(self) -> Continuation:
+    def point(self) -> Continuation | None:
         """Where the run goes on."""
         return continuation(self.past)
 
 
+class Following:
+    """A run that has ended, whose session another one is to go on with, built up again."""
+
+    def __init__(self, run: str, context: AnyContext = None) -> None:
+        """Read the run and check that it can be followed. Raises UsageError."""
+        runs = read_session(run)
+        self.past = runs[-1]
+        refuse_if_owned(self.past)
+        self.context = _same_context(self.past, context)
+        self.followed: Followed | None = follow(runs)
+        """What the runs of the session have left."""
+
+    def point(self) -> Continuation | None:
+        """Nowhere: the run is another one."""
+        return None
+
+
 def read(run: str) -> PastRun:
     """The run with that id, the only one that begins so, or the `last`. Raises UsageError, also for one of `llm -T`."""
+    return read_session(run)[-1]
+
+
+def read_session(run: str) -> list[PastRun]:
+    """That run and those before it in its session, oldest first. Raises what `read` does."""
     journal = Journal(journal_path())
     try:
         past = past_run(journal, find_run(journal, run))
+        before = followed_by(journal, past)
     finally:
         journal.close()
     if "asked" not in past.settings:
         message = f"run {past.id} was driven by LLM's own chain and cannot be resumed; its answers serve runs that ask the same"
         raise UsageError(message)
-    return past
+    return [*before, past]
 
 
 def _result_of(past: PastRun) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import context as contexts
@@ -17,23 +18,25 @@ from .llmlog import LLMLog
 from .loop import Loop
 from .prices import Prices, how_to_give
 from .result import Coverage, Result, RunFailedError, Share
-from .resume import Resumption, read
-from .root import Root
+from .resume import Following, Resumption, read
+from .root import Root, call_from
 from .run import EXECUTE, SUBMIT, Asked, Run, Settings, Start, cache_path
 from .spending import Spending
 from .tools import tools_for
 from .turns import AbortedError, Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import llm
 
     from .context import AnyContext, Context
-    from .continuation import Continuation
+    from .journal.history import PastRun
     from .result import Finish
     from .run import Observer
+    from .session import Session
+    from .turns import Results
 
 _SUB_MODEL_LATER = 0.1
 """Seconds after which the sub-model's HTTP clients are made: the root model's first request goes before."""
@@ -95,7 +98,7 @@ class RLM:
         the field of that name, for this question. Raises UsageError, UnknownModelError or MissingKeyError before anything is
         sent, and RunFailedError when the run fails later.
         """
-        return Asking(self._citing(cite), question, context, observer).finish()
+        return begin(self._citing(cite), question, context, observer).finish()
 
     def resume(self, run: str, context: AnyContext = None, *, observer: Observer | None = None) -> Result:
         """Go on with a run that ended before its time: `run` is its id, the beginning of it, or `last`.
@@ -105,26 +108,19 @@ class RLM:
         its source has changed, its limit is not raised, another process has it, or its models are others.
         """
         resumption = Resumption(run, self.limits, context)
-        return resumption.result or Asking(self, resumption.question, resumption.context, observer, resumption).finish()
+        return resumption.result or begin(self, resumption.question, resumption.context, observer, resumption).finish()
 
     async def aask(
         self, question: str, context: AnyContext = None, *, cite: bool | None = None, observer: Observer | None = None
     ) -> Result:
         """As `ask`, for callers in an event loop. Cancelling it aborts the run."""
-        loop = asyncio.get_running_loop()
-        starting = loop.run_in_executor(None, Asking, self._citing(cite), question, context, observer)
-        try:
-            asking = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            starting.add_done_callback(_abandon)
-            raise
-        finishing = loop.run_in_executor(None, asking.finish)
-        try:
-            return await asyncio.shield(finishing)
-        except asyncio.CancelledError:
-            finishing.add_done_callback(lambda done: done.exception())
-            asking.abort("the caller cancelled the run")
-            raise
+        return await finish_in_thread(partial(begin, self._citing(cite), question, context, observer), Asking.finish)
+
+    def session(self, context: AnyContext = None, *, observer: Observer | None = None) -> Session:
+        """Questions over one input, one after another: see `Session`. Raises what `ask` does before anything is sent."""
+        from .session import Session  # noqa: PLC0415 - it builds on this module
+
+        return Session(self, context, observer=observer)
 
     def worst_cost(self) -> float | None:
         """USD that a run costs at most: its limit of cost, or what its limit of tokens can cost. None where nothing bounds it.
@@ -145,46 +141,76 @@ class RLM:
         return self if cite is None else replace(self, cite=cite)
 
 
-class Asking:
-    """One question on its way to its answer."""
+class Ready:
+    """Models, context and sandbox, checked and started: what questions can be asked of."""
 
     def __init__(
         self,
         rlm: RLM,
-        question: str,
         context: AnyContext | Context,
         observer: Observer | None = None,
-        resumption: Resumption | None = None,
+        past: Resumption | Following | None = None,
     ) -> None:
-        """Check everything, and start the sandbox. Raises what `RLM.ask` raises before anything is sent."""
-        if not question.strip():
-            message = "the question is empty"
-            raise UsageError(message)
+        """Check everything, and start the sandbox. Raises what `RLM.ask` raises before anything is sent.
+
+        `past` is the run to go on with, or the one to follow.
+        """
+        self.rlm = rlm
+        self.prices = Prices(rlm.prices)
+        self.prices.warm()
+        # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
+        known = _models(rlm, self.prices) if isinstance(context, Readable) else None
+        resumed, followed = (past.point(), past.followed) if past is not None else (None, None)
+        self.start = Start(_context(rlm, context, observer), rlm.settings, resumed, followed)
+        try:
+            self.model, self.sub, self.limits = known or _models(rlm, self.prices)
+            if past is not None:
+                _check_models(past.past, self.model, self.sub.default)
+            system = past.past.system if past is not None else None
+            self.root = _root(rlm, self.limits, self.model, self.sub.default, self.start, system)
+        except BaseException:
+            self.discard()
+            raise
+        self.log = LLMLog(rlm.llm_log) if rlm.llm_log is not None else None
+
+    def discard(self) -> None:
+        """End the sandbox of questions that will not be."""
+        self.start.discard()
+
+
+class Asking:
+    """One question on its way to its answer."""
+
+    def __init__(self, ready: Ready, question: str, observer: Observer | None = None, before: Asking | None = None) -> None:
+        """Record the run. `before` is the question before it in its session, which has its answer.
+
+        Raises UsageError for an empty question, and RLMError if the journal cannot be opened: then what was ready goes on.
+        """
+        check_question(question)
         # Arguments of a command may hold bytes that are no text.
         self._question = question = question.encode("utf-8", "backslashreplace").decode()
-        self._resumed = resumption.point() if resumption is not None else None
-        prices = Prices(rlm.prices)
-        prices.warm()
-        # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
-        known = _models(rlm, prices) if isinstance(context, Readable) else None
-        start = Start(_context(rlm, context, observer), rlm.settings, self._resumed)
-        try:
-            self._model, sub, limits = known or _models(rlm, prices)
-            self._sub_model = sub.default
-            _check_models(self._resumed, self._model, self._sub_model)
-            root = _root(rlm, limits, self._model, self._sub_model, start)
-            keep = rlm.log or self._resumed is not None
-            more = {"asked": _asked(rlm), "sources": start.context.again}
-            asked = Asked(question, self._model.model_id, limits, keep, root.system, rlm.cite, more)
-            self._run = Run(start, sub, asked, observer)
-        except BaseException:
-            start.discard()
-            raise
-        root.recall(self._run.id, question)
-        self._log = LLMLog(rlm.llm_log) if rlm.llm_log is not None else None
-        spending = Spending(self._model, rlm.options, prices, limits)
+        self._ready, self._model, self._log = ready, ready.model, ready.log
+        rlm, root = ready.rlm, ready.root
+        start = ready.start if before is None else before.next_start()
+        self._resumed = resumed = start.resumed
+        more = {"asked": _asked(rlm), "sources": start.context.again}
+        keep = rlm.log or resumed is not None
+        asked = Asked(question, self._model.model_id, ready.limits, keep, root.system, rlm.cite, more)
+        self._run = Run(start, ready.sub, asked, observer)
+        results = _recall(root, start, question) if before is None else before.unsent
+        spending = Spending(self._model, rlm.options, ready.prices, ready.limits)
         turns = Turns(root, self._run, spending, self._log.add if self._log is not None else None)
-        self._loop = Loop(root, self._run, question, turns)
+        said = question if start.followed is None else prompts.render("follow_up", question=question, submit=SUBMIT)
+        self._loop = Loop(root, self._run, said, turns, results)
+
+    def next_start(self) -> Start:
+        """Where a further question begins: in the same session."""
+        return self._run.start.next(self._run)
+
+    @property
+    def unsent(self) -> Results:
+        """The results of tools that the root model has not been told yet."""
+        return self._loop.results
 
     @property
     def run_id(self) -> str:
@@ -199,34 +225,45 @@ class Asking:
         """End the run now: `finish` raises AbortedError. Called from any thread."""
         self._loop.abort(why)
 
-    def finish(self) -> Result:
-        """Take turns until there is an answer. Raises RunFailedError."""
+    def finish(self, *, leave: bool = False) -> Result:
+        """Take turns until there is an answer. Raises RunFailedError.
+
+        The session ends with it, unless it is to be left to a further question, see `next`; then `close` ends it.
+        """
         try:
-            return self._finish()
+            return self._finish(leave=leave)
         finally:
             wrong = self._log.write() if self._log is not None else None
             if wrong is not None:
                 self._run.observer.warned(wrong)
 
-    def _finish(self) -> Result:
+    def close(self) -> None:
+        """End the session that was left. Safe to call more than once."""
+        self._run.end("interrupted", hurry=True)
+
+    def _finish(self, *, leave: bool) -> Result:
+        end = self._run.leave if leave else self._run.end
         try:
             finish = self._loop.turns(self._resumed)
         except (AbortedError, KeyboardInterrupt, SystemExit):
             self._run.end("interrupted", hurry=True)
             raise
         except RLMError as problem:
-            raise RunFailedError(self._end("error", str(problem))) from problem
+            end("error", str(problem))
+            raise RunFailedError(self._result("error", str(problem))) from problem
         except BaseException as problem:
             self._run.end("error", models.describe(problem))
             raise
         if self._run.answer is None and finish in {"submitted", "prose"}:
-            raise RunFailedError(self._end("error", f"{self._model.model_id} gave no answer: its replies were empty"))
-        return self._end(finish)
+            error = f"{self._model.model_id} gave no answer: its replies were empty"
+            end("error", error)
+            raise RunFailedError(self._result("error", error))
+        end(finish)
+        return self._result(finish)
 
-    def _end(self, finish: Finish, error: str | None = None) -> Result:
-        """Close the run, record how it ended, and say what came of it."""
+    def _result(self, finish: Finish, error: str | None = None) -> Result:
+        """What came of the run, which has ended."""
         run = self._run
-        run.end(finish, error)
         reached = run.budget.reached
         before = self._resumed.past.seconds if self._resumed is not None else 0.0
         return Result(
@@ -237,7 +274,7 @@ class Asking:
             limit={"kind": reached.kind, "limit": reached.limit, "used": reached.used} if reached is not None else None,
             error=error,
             model=self._model.model_id,
-            sub_model=self._sub_model.model_id,
+            sub_model=self._ready.sub.default.model_id,
             usage=replace(run.budget.usage),
             seconds=before + run.budget.seconds(),
             sources=_sources(run),
@@ -247,12 +284,44 @@ class Asking:
         )
 
 
-def _check_models(resumed: Continuation | None, model: llm.Model, sub_model: llm.Model) -> None:
-    if resumed is None:
-        return
-    for then, now in ((resumed.past.model, model.model_id), (resumed.past.sub_model, sub_model.model_id)):
+def begin(
+    rlm: RLM,
+    question: str,
+    context: AnyContext | Context,
+    observer: Observer | None = None,
+    past: Resumption | Following | None = None,
+) -> Asking:
+    """Begin a run. Raises what `RLM.ask` raises before anything is sent."""
+    check_question(question)
+    ready = Ready(rlm, context, observer, past)
+    try:
+        return Asking(ready, question, observer)
+    except BaseException:
+        ready.discard()
+        raise
+
+
+def check_question(question: str) -> None:
+    """Raise UsageError for one that is empty."""
+    if not question.strip():
+        message = "the question is empty"
+        raise UsageError(message)
+
+
+def _recall(root: Root, start: Start, question: str) -> Results:
+    """Let the root model know what was said before. Returns the results of tools that it has not been told."""
+    followed, turns = start.followed, start.resumed.turns if start.resumed is not None else ()
+    earlier = followed.messages if followed is not None else ()
+    session = followed.runs[0].run_id if followed is not None else start.id
+    root.recall(session, question, [*earlier, *(message for turn in turns for message in turn.messages)])
+    unanswered = followed.results if followed is not None and not turns else ()
+    return [(call_from(call), output) for call, output in unanswered]
+
+
+def _check_models(past: PastRun, model: llm.Model, sub_model: llm.Model) -> None:
+    for then, now in ((past.model, model.model_id), (past.sub_model, sub_model.model_id)):
         if then != now:
-            message = f"run {resumed.past.id} was asked of {then}, not of {now}: resume it with the same models"
+            message = f"run {past.id} was asked of {then}, not of {now}: go on with the same models"
             raise UsageError(message)
 
 
@@ -275,10 +344,28 @@ def _known(kind: type, recorded: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in recorded.items() if name in names}
 
 
+async def finish_in_thread(start: Callable[[], Asking], finish: Callable[[Asking], Result]) -> Result:
+    """Begin a run and finish it, for callers in an event loop. Cancelling it aborts the run."""
+    loop = asyncio.get_running_loop()
+    starting = loop.run_in_executor(None, start)
+    try:
+        asking = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_abandon)
+        raise
+    finishing = loop.run_in_executor(None, finish, asking)
+    try:
+        return await asyncio.shield(finishing)
+    except asyncio.CancelledError:
+        finishing.add_done_callback(lambda done: done.exception())
+        asking.abort("the caller cancelled the run")
+        raise
+
+
 def _abandon(starting: asyncio.Future[Asking]) -> None:
     """End a run that was cancelled while it started."""
     if not starting.cancelled() and starting.exception() is None:
-        starting.result()._run.end("interrupted", hurry=True)  # noqa: SLF001 - nobody else has it
+        starting.result().close()
 
 
 def _models(rlm: RLM, prices: Prices) -> tuple[llm.Model, SubModels, Limits]:
@@ -316,10 +403,9 @@ def _limits(rlm: RLM, prices: Prices, *both: llm.Model) -> Limits:
     return rlm.limits
 
 
-def _root(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, start: Start) -> Root:
-    """The conversation with the root model, its system prompt and its tools. A run that is resumed keeps its system prompt."""
-    resumed, shown = start.resumed, rlm.settings.output_limit
-    whole = resumed.past.system if resumed is not None else None
+def _root(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, start: Start, whole: str | None) -> Root:
+    """The conversation with the root model, its system prompt and its tools. `whole` is the system prompt that it had."""
+    shown = rlm.settings.output_limit
     if whole is None:
         system = prompts.render(
             "system",

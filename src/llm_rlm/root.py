@@ -144,8 +144,13 @@ _LONGEST_NAME = 100
 
 def reply_from(record: Mapping[str, Any]) -> Reply:
     """The reply that `as_dict` recorded."""
-    calls = tuple(ToolCall(call["name"], call["arguments"], call.get("id")) for call in record["calls"])
+    calls = tuple(map(call_from, record["calls"]))
     return Reply(record["text"], calls, Tokens(), record.get("malformed"))
+
+
+def call_from(record: Mapping[str, Any]) -> ToolCall:
+    """A tool call as `Reply.as_dict` recorded it."""
+    return ToolCall(record["name"], record["arguments"], record.get("id"))
 
 
 def _is_malformed_call(problem: Exception, response: llm.Response) -> bool:

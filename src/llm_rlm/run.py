@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import threading
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from . import prompts
 from .budget import Bound, Budget, Limits
+from .continuation import Followed
 from .dispatch import CONCURRENCY, Dispatcher, Manner
 from .errors import SandboxError
 from .evidence import Evidence
 from .journal import Journal
+from .journal.history import Earlier
 from .journal.owner import claim, drop_after, let_go, take_over
 from .sandbox import Answer, CellResult, MissingVariableError, NotAnAnswerError, Offer, Session
 
@@ -73,30 +76,51 @@ class Asked:
 class Start:
     """A context and the sandbox that is loading it: what a run begins with, before its models are known."""
 
-    def __init__(self, context: Context, settings: Settings, resumed: Continuation | None = None) -> None:
-        """Start the sandbox. Returns at once."""
-        from ulid import ULID  # noqa: PLC0415 - not needed for --help
-
+    def __init__(
+        self, context: Context, settings: Settings, resumed: Continuation | None = None, followed: Followed | None = None
+    ) -> None:
+        """Start the sandbox. Returns at once. `followed` is what earlier runs of the session have left."""
         self.context = context
         self.settings = settings
         self.resumed = resumed
-        self.id = str(ULID()).lower() if resumed is None else resumed.past.id
+        self.followed = followed
+        self.id = _new_id() if resumed is None else resumed.past.id
         """The id of the run to be."""
+        self.hashes = _hashes(resumed)
+        """Of documents, by name, as far as they are known from before."""
+        self._is_lent = False
         held = context.documents[0].path if context.kind in {"text", "json"} else None
         offer = Offer(context.kind, held, context.size)
-        past = resumed.cells if resumed is not None else ()
+        past = (*(followed.cells if followed is not None else ()), *(resumed.cells if resumed is not None else ()))
+        seed = followed.runs[0].run_id if followed is not None else self.id
         cell, output = settings.cell_limit, settings.output_limit
         try:
-            self.session = Session(offer, cell_limit=cell, output_limit=output, seed=self.id, past=past)
+            self.session = Session(offer, cell_limit=cell, output_limit=output, seed=seed, past=past)
         except OSError as problem:
             context.discard()
             message = f"the sandbox cannot be started: {problem}"
             raise SandboxError(message) from problem
 
+    def next(self, run: Run) -> Start:
+        """The start of one that follows `run` in this same sandbox; who has this start ends that."""
+        start = copy(self)
+        before = self.followed.runs if self.followed is not None else ()
+        start.followed = Followed((*before, Earlier(run.id, run.cells)))
+        start.id, start.resumed, start._is_lent = _new_id(), None, True  # noqa: SLF001 - its own class
+        start.hashes = run.evidence.hashes()
+        return start
+
     def discard(self) -> None:
-        """End the sandbox of a run that will not be."""
-        self.session.close()
-        self.context.discard()
+        """End the sandbox, unless it is an earlier run's."""
+        if not self._is_lent:
+            self.session.close()
+            self.context.discard()
+
+
+def _new_id() -> str:
+    from ulid import ULID  # noqa: PLC0415 - not needed for --help
+
+    return str(ULID()).lower()
 
 
 class Observer(Protocol):
@@ -158,22 +182,25 @@ class Run:
         self.id = start.id
         self.context = start.context
         self.settings = start.settings
+        self.start = start
+        """What it began with: another run can follow in its sandbox, see `leave`."""
         self.budget = Budget(asked.limits) if resumed is None else _budget(asked.limits, resumed)
         self.answer = resumed.answer if resumed is not None else None
         self.observer = observer or Unobserved()
         self._turn: int | None = None if resumed is None else resumed.last_turn
         self._cell_running = threading.Lock()
-        self._cells = 0 if resumed is None else resumed.next_cell - 1
+        self._cells = max(resumed.next_cell - 1 if resumed is not None else 0, _last_cell(start.followed))
         self._stopped: str | None = None
         self._cite = asked.cite
         self._asked_to_quote = False
         self._ended = False
-        self._untold = _not_back(resumed) if resumed is not None else ()
+        self._untold = _not_back(start)
         self._owner = claim()
         try:
             self._journal = Journal(journal_path() if asked.keep else None)
             self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
-            self.evidence = Evidence(self.context, self._journal, self.id, _hashes(resumed))
+            self.evidence = Evidence(self.context, self._journal, self.id, start.hashes)
+            self._dispatcher.follow(start.followed.runs if start.followed is not None else ())
             if resumed is None:
                 self._record(asked, sub)
             else:
@@ -307,14 +334,31 @@ class Run:
         """Break off the sub-calls that are under way, where their models' clients allow it."""
         self._dispatcher.cancel()
 
+    @property
+    def cells(self) -> int:
+        """The number of the last cell."""
+        return self._cells
+
+    def leave(self, finish: str | None, error: str | None = None, *, hurry: bool = False) -> None:
+        """Record how the run ended; in a `hurry` without coverage. The sandbox is left to a run that follows."""
+        self._finish(finish, error, hurry=hurry)
+
     def end(self, finish: str | None, error: str | None = None, *, hurry: bool = False) -> None:
         """End the session, and record how the run ended; in a `hurry` without coverage. Safe to call more than once."""
+        if not self._ended:
+            self._dispatcher.stop("the run has ended")
+        try:
+            self._session.close()
+            self._finish(finish, error, hurry=hurry)
+        finally:
+            self.context.discard()
+
+    def _finish(self, finish: str | None, error: str | None, *, hurry: bool) -> None:
         if self._ended:
             return
         self._ended = True
         try:
             self._dispatcher.stop("the run has ended")
-            self._session.close()
             self.evidence.finish(hurry=hurry)
             self.budget.release(self.id)
             self._record_end(finish, error)
@@ -322,7 +366,6 @@ class Run:
             let_go(self._owner)
             # Calls under way may be paid: they are recorded before the journal closes.
             self._dispatcher.close(then=self._journal.close)
-            self.context.discard()
 
     def _record(self, asked: Asked, sub: SubModels) -> None:
         self._journal.begin_run(
@@ -334,6 +377,7 @@ class Run:
             settings=_settings(asked, self.settings),
             process=self._owner,
             sources=self.evidence.record(),
+            follows=self.start.followed.runs[-1].run_id if self.start.followed is not None else None,
         )
 
     def _record_end(self, finish: str | None, error: str | None) -> None:
@@ -356,11 +400,16 @@ def _budget(limits: Limits, resumed: Continuation) -> Budget:
     return Budget(limits, replace(past.usage), possible=past.possible)
 
 
-def _not_back(resumed: Continuation) -> tuple[str, ...]:
+def _last_cell(followed: Followed | None) -> int:
+    return followed.last_cell if followed is not None else 0
+
+
+def _not_back(start: Start) -> tuple[str, ...]:
     """What the root model must know of a run that goes on in a new sandbox."""
-    if not resumed.stopped:
+    stopped = [cell for before in (start.followed, start.resumed) if before is not None for cell in before.stopped]
+    if not stopped:
         return ()
-    cells = ", ".join(map(str, resumed.stopped))
+    cells = ", ".join(map(str, stopped))
     return (f"The sandbox is a new one: what cells that had to be stopped have made is gone (cells {cells}).",)
 
 

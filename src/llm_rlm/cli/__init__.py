@@ -7,6 +7,7 @@ from click_default_group import DefaultGroup  # type: ignore[import-untyped]
 
 from .ask import ask
 from .cache import cache
+from .chat import chat
 from .demo import demo
 from .resume import resume
 
@@ -38,7 +39,7 @@ def rlm() -> None:
     """See _HELP."""
 
 
-for command in (ask, resume, cache, demo):
+for command in (ask, chat, resume, cache, demo):
     rlm.add_command(command)
 
 

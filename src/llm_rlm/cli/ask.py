@@ -12,19 +12,32 @@ from .running import perform, shown_as_usage
 from .sources import source_options, sources_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm_rlm.rlm import RLM, Asking
     from llm_rlm.status import Status
+
+_MODEL_OPTIONS = [
+    click.option("-m", "--model", "model", envvar="LLM_MODEL", help="Root model; LLM's default if not given"),
+    click.option("--sub-model", help="Model for sub-calls; the root model if not given"),
+    click.option("-s", "--system", help="Added to the system prompt"),
+    click.option("-o", "--option", "options", type=(str, str), multiple=True, help="Option of the root model: name and value"),
+    click.option("--sub-option", "sub_options", type=(str, str), multiple=True, help="Option of the sub-model: name and value"),
+    click.option("--cite", is_flag=True, help="Ask for verbatim quotes, look them up, and say where they are"),
+]
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say who is asked, and how."""
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.command()
 @click.argument("question", required=False)
 @source_options("The input: file, folder, glob, URL, archive, LLM fragment, or - for stdin; repeatable")
-@click.option("-m", "--model", "model", envvar="LLM_MODEL", help="Root model; LLM's default if not given")
-@click.option("--sub-model", help="Model for sub-calls; the root model if not given")
-@click.option("-s", "--system", help="Added to the system prompt")
-@click.option("-o", "--option", "options", type=(str, str), multiple=True, help="Option of the root model: name and value")
-@click.option("--sub-option", "sub_options", type=(str, str), multiple=True, help="Option of the sub-model: name and value")
-@click.option("--cite", is_flag=True, help="Ask for verbatim quotes, look them up, and say where they are")
+@model_options
 @click.option("--dry-run", is_flag=True, help="Show what would be read and what it can cost at most; send nothing")
 @click.option("--resume", "run", metavar="RUN", help="Go on with a run instead, as `llm rlm resume RUN` does")
 @run_options(new=True)
@@ -48,7 +61,7 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
         from .dry_run import show  # noqa: PLC0415 - not needed for --help
 
         with shown_as_usage(ctx):
-            show(_engine(given), sources_of(given), as_json=given["json_output"])
+            show(engine_of(given), sources_of(given), as_json=given["json_output"])
     elif question is None:
         message = "Missing argument 'QUESTION'."
         raise click.UsageError(message, ctx)
@@ -57,12 +70,13 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
 
 
 def _asking(given: dict[str, Any], question: str, status: Status) -> Asking:
-    from llm_rlm.rlm import Asking  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.rlm import begin  # noqa: PLC0415 - not needed for --help
 
-    return Asking(_engine(given), question, sources_of(given), status)
+    return begin(engine_of(given), question, sources_of(given), status)
 
 
-def _engine(given: dict[str, Any]) -> RLM:
+def engine_of(given: dict[str, Any]) -> RLM:
+    """The engine that the options describe. Raises UsageError."""
     from llm_rlm.budget import Limits  # noqa: PLC0415 - not needed for --help
     from llm_rlm.config import load  # noqa: PLC0415
     from llm_rlm.llmlog import is_kept  # noqa: PLC0415

@@ -35,19 +35,19 @@ def go_on(ctx: click.Context, run: str, given: dict[str, Any]) -> None:
 
     def begin(status: Status) -> Asking | Result:
         from llm_rlm.resume import Resumption  # noqa: PLC0415 - not needed for --help
-        from llm_rlm.rlm import Asking  # noqa: PLC0415
+        from llm_rlm.rlm import begin  # noqa: PLC0415
 
-        engine = _resuming(ctx, run, given)
+        engine = resuming(ctx, run, given)
         resumption = Resumption(run, engine.limits, sources_of(given) if are_given(given) else None)
         if resumption.result is not None:
             return resumption.result
-        return Asking(engine, resumption.question, resumption.context, status, resumption)
+        return begin(engine, resumption.question, resumption.context, status, resumption)
 
     perform(ctx, given, begin)
 
 
-def _resuming(ctx: click.Context, run: str, given: dict[str, Any]) -> RLM:
-    """The engine of a run, with what was given now."""
+def resuming(ctx: click.Context, run: str, given: dict[str, Any]) -> RLM:
+    """The engine of a run, with what was given now. Raises UsageError."""
     from llm_rlm.rlm import RLM  # noqa: PLC0415
 
     engine = RLM.of_run(run, key=given["key"])

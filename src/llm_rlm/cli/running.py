@@ -41,7 +41,7 @@ def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Status],
         advice = "".join(f". To go on: llm rlm resume {run}" for run in interrupt.args if is_kept(given))
         click.echo(f"Aborted{advice}", err=True)
         ctx.exit(ABORTED)
-    _finish(ctx, result, status, given)
+    ctx.exit(report(result, status, given))
 
 
 @contextmanager
@@ -62,12 +62,12 @@ def _run(begin: Callable[[Status], Asking | Result], status: Status) -> Result:
     from llm_rlm.result import Result, RunFailedError  # noqa: PLC0415 - not needed for --help
 
     try:
-        with status, _ended_by_sigterm():
+        with status, ended_by_sigterm():
             asking = begin(status)
             if isinstance(asking, Result):
                 return asking
             try:
-                with _stopped_by_ctrl_c(asking):
+                with stopped_by_ctrl_c(asking):
                     return asking.finish()
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(asking.run_id) from None
@@ -76,7 +76,7 @@ def _run(begin: Callable[[Status], Asking | Result], status: Status) -> Result:
 
 
 @contextmanager
-def _stopped_by_ctrl_c(asking: Asking) -> Iterator[None]:
+def stopped_by_ctrl_c(asking: Asking) -> Iterator[None]:
     """The first Ctrl-C asks for the best answer so far; the second raises KeyboardInterrupt."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -97,7 +97,7 @@ def _stop(asking: Asking) -> None:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[None]:
     """SIGTERM ends the command as an error does: nothing is left behind."""
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
@@ -106,7 +106,8 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _finish(ctx: click.Context, result: Result, status: Status, given: Mapping[str, Any]) -> None:
+def report(result: Result, status: Status, given: Mapping[str, Any]) -> int:
+    """Print what came of a run. Returns the exit code."""
     from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
 
     status.closing(result)
@@ -125,7 +126,7 @@ def _finish(ctx: click.Context, result: Result, status: Status, given: Mapping[s
     if code == ANSWERED and (missed := _missed(result, given["min_coverage"])) is not None:
         click.echo(missed, err=True)
         code = LIMITED
-    ctx.exit(code)
+    return code
 
 
 def _missed(result: Result, least: float | None) -> str | None:

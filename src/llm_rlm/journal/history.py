@@ -83,6 +83,8 @@ class PastRun:
     sub_model: str | None
     system: str | None
     settings: Mapping[str, Any]
+    follows: str | None
+    """The run before it in its session, if there is one."""
     process: str | None
     """The process that has it, `ID:START`; None once it has ended."""
     finish: str | None
@@ -102,6 +104,15 @@ class PastRun:
     usage: Usage
     possible: Bound
     """What its unsettled attempts may have taken."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A run of the same session that another one follows."""
+
+    run_id: str
+    last_cell: int
+    """The number of its last cell; the cells of a session are numbered through."""
 
 
 def find_run(journal: Journal, name: str) -> str:
@@ -152,6 +163,7 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
         sub_model=run["sub_model"],
         system=run["system"],
         settings=json.loads(run["settings"]),
+        follows=run["follows"],
         process=run["process"],
         finish=run["finish"],
         limit=limit if run["limit_kind"] is not None else None,
@@ -167,6 +179,14 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
         usage=usage,
         possible=possible,
     )
+
+
+def followed_by(journal: Journal, past: PastRun) -> list[PastRun]:
+    """The runs before it in its session, oldest first."""
+    found: list[PastRun] = []
+    while (past.follows if not found else found[0].follows) is not None:
+        found.insert(0, past_run(journal, str(past.follows if not found else found[0].follows)))
+    return found
 
 
 def _documents(journal: Journal, run_id: str) -> list[Document]:

@@ -15,6 +15,7 @@ WHEN = {
     "cite": "Added to the system prompt where the answer is to come with quotes.",
     "no_quotes": "After an answer that came without quotes where they were asked for; once.",
     "quotes_not_found": "After an answer of whose quotes some are not in the input; once.",
+    "follow_up": "A further question over the same session, instead of the question alone.",
     "last_turn": "With the last turn that the limits leave.",
     "schema": "Added to a sub-call with a schema, for a model that takes none.",
 }

@@ -66,7 +66,8 @@ class Session:
         self._connect()
 
     def serve(self, calls: CallHandler, helpers: Helpers | None = None) -> None:
-        """Let `calls` make the calls of the cells, and `helpers` answer what they ask of the sources. Before the first cell."""
+        """Let `calls` make the calls of the cells, and `helpers` answer what they ask of the sources. Between two cells."""
+        self._interrupted = None
         self._handler = self._connection.calls.handler = calls
         if helpers is not None:
             self._helpers = self._connection.questions.helpers = helpers
