@@ -21,6 +21,26 @@ def register_tools(register: Callable[..., None]) -> None:
 
 
 @hookimpl
+def register_models(register: Callable[..., None]) -> None:
+    """Offer the drop-in models that the user has added."""
+    from .errors import UsageError  # noqa: PLC0415 - light
+    from .registry import entries  # noqa: PLC0415 - light: it reads a small file, if there is one
+
+    try:
+        kept = entries()
+    except UsageError as problem:  # every command of LLM comes by here
+        import click  # noqa: PLC0415 - LLM has imported it
+
+        click.echo(f"Warning: {problem}", err=True)
+        return
+    if kept:
+        from .model import AsyncRLMModel, RLMModel  # noqa: PLC0415 - only when there is any
+
+        for name, entry in kept.items():
+            register(RLMModel(name, entry), AsyncRLMModel(name, entry))
+
+
+@hookimpl
 def register_commands(cli: click.Group) -> None:
     """Add `llm rlm`, and lift LLM's limit of rounds where RLMToolbox is among the tools."""
     from .cli import add_command  # noqa: PLC0415 - light: its options, not what they do

@@ -16,6 +16,8 @@ WHEN = {
     "no_quotes": "After an answer that came without quotes where they were asked for; once.",
     "quotes_not_found": "After an answer of whose quotes some are not in the input; once.",
     "follow_up": "A further question over the same session, instead of the question alone.",
+    "long_prompt": "Instead of a question, where a drop-in model is given a prompt that is too long to be one.",
+    "earlier": "Before a question to a drop-in model that comes with other input than the conversation had so far.",
     "last_turn": "With the last turn that the limits leave.",
     "schema": "Added to a sub-call with a schema, for a model that takes none.",
 }
