@@ -18,7 +18,7 @@ from llm.utils import Fragment
 
 from llm_rlm import RunFailedError, UsageError, registry
 from llm_rlm.journal import Journal
-from llm_rlm.model import LONG_PROMPT, RLMModel, _live
+from llm_rlm.model import LONG_PROMPT, RLMModel, _forget, _live
 from llm_rlm.run import journal_path
 from llm_rlm.testing import Reply, say
 from scripts import run, submit, submit_variable
@@ -41,8 +41,7 @@ def added() -> Iterator[None]:
     registry.add("responses", registry.Entry("chat"))
     yield
     for session in list(_live.values()):
-        session.close()
-    _live.clear()
+        _forget(session)
 
 
 def llm_command(*arguments: str, given: str | None = None) -> Result:
@@ -135,7 +134,7 @@ def test_several_fragments_are_texts_by_name(serve: Serve, tmp_path: Path) -> No
     path.write_text("from a file")
     models = serve(run("print(dict(context))"), submit("done"))
     texts = {"from a file": str(path), "from nowhere": "", "changed": str(path)}
-    fragments = [Fragment(text, source) for text, source in texts.items()]  # type: ignore[no-untyped-call]
+    fragments: list[str | Fragment] = [Fragment(text, source) for text, source in texts.items()]  # type: ignore[no-untyped-call]
     llm.get_model("rlm/chat").prompt("?", fragments=fragments).text()
     shown = models.tool_results[0]
     assert f"{path}': 'from a file'" in shown
@@ -240,6 +239,8 @@ def test_a_conversation_whose_input_is_not_there_any_more_says_what_to_give(serv
     (path := tmp_path / "a.txt").write_text("text")
     assert llm_command("-m", "rlm/chat", "-f", str(path), "How long?").exit_code == 0
     path.unlink()
+    for session in list(_live.values()):  # as in another process
+        _forget(session)
     result = llm_command("-c", "And one more?")
     assert result.exit_code == 1
     assert "Give its input again with -f" in result.stderr
