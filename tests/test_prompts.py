@@ -24,6 +24,7 @@ VALUES = {
     "sub_model": "small-model",
     "same": "",
     "question": "And when was it?",
+    "functions": "- `await lookup(name: str)`: Who that is.",
     "size": "123,456",
     "begin": "Read this:",
     "end": "Who did it?",

@@ -14,6 +14,7 @@ from .config import Rate
 from .context import Readable
 from .dispatch import SubModels
 from .errors import RLMError, UsageError, amount
+from .functions import as_functions, prompt_lines
 from .llmlog import LLMLog
 from .loop import Loop
 from .prices import Prices, how_to_give
@@ -26,7 +27,7 @@ from .tools import tools_for
 from .turns import AbortedError, Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import llm
@@ -75,6 +76,12 @@ class RLM:
     """Prices of models by name, before those that are known."""
     default_cost: float | None = None
     """USD: the limit of cost where `limits` has none and the prices of both models are known."""
+    functions: Sequence[Callable[..., Any]] = ()
+    """Your own functions, which cells can call: `await f(...)`. They run on this machine with all your rights, with arguments
+    that a model chose, which may have read text that nobody vetted: give only what you would let a stranger call.
+    """
+    tools: Sequence[str] = ()
+    """Tools and toolboxes of LLM, as `llm -T` takes them, likewise."""
     cite: bool = False
     """Whether answers are to come with verbatim quotes, which are looked up in the input."""
 
@@ -161,7 +168,8 @@ class Ready:
         # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
         known = _models(rlm, self.prices) if isinstance(context, Readable) else None
         resumed, followed = (past.point(), past.followed) if past is not None else (None, None)
-        self.start = Start(_context(rlm, context, observer), rlm.settings, resumed, followed)
+        functions = as_functions(rlm.functions, rlm.tools)
+        self.start = Start(_context(rlm, context, observer), rlm.settings, resumed, followed, functions)
         try:
             self.model, self.sub, self.limits = known or _models(rlm, self.prices)
             if past is not None:
@@ -334,6 +342,7 @@ def _asked(rlm: RLM) -> dict[str, object]:
         | {
             "default_cost": rlm.default_cost,
             "cite": rlm.cite,
+            "tools": list(rlm.tools),
         }
     )
 
@@ -418,7 +427,8 @@ def _root(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, star
             same=", the same model as you, at the same price" if sub_model.model_id == model.model_id else "",
         )
         cite = prompts.render("cite", submit=SUBMIT) if rlm.cite else ""
-        whole = "\n\n".join(part for part in (system, cite, rlm.system) if part)
+        own = prompts.render("functions", functions=prompt_lines(start.functions)) if start.functions else ""
+        whole = "\n\n".join(part for part in (system, own, cite, rlm.system) if part)
     root = Root(model, key=models.key_for(model, rlm.key), system=whole, stream=rlm.stream)
     root.tools = tools_for(start.context, shown, _not_called, _not_called, cite=rlm.cite)
     return root

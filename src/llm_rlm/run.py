@@ -17,6 +17,7 @@ from .continuation import Followed
 from .dispatch import CONCURRENCY, Dispatcher, Manner
 from .errors import SandboxError
 from .evidence import Evidence
+from .functions import Performer
 from .journal import Journal
 from .journal.history import Earlier
 from .journal.owner import claim, drop_after, let_go, take_over
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .context import Citation, Context
     from .continuation import Continuation
     from .dispatch import SubModels
+    from .functions import Function
 
 EXECUTE = "RLMToolbox_execute_python"
 SUBMIT = "RLMToolbox_submit_answer"
@@ -77,9 +79,18 @@ class Start:
     """A context and the sandbox that is loading it: what a run begins with, before its models are known."""
 
     def __init__(
-        self, context: Context, settings: Settings, resumed: Continuation | None = None, followed: Followed | None = None
+        self,
+        context: Context,
+        settings: Settings,
+        resumed: Continuation | None = None,
+        followed: Followed | None = None,
+        functions: Sequence[Function] = (),
     ) -> None:
-        """Start the sandbox. Returns at once. `followed` is what earlier runs of the session have left."""
+        """Start the sandbox. Returns at once.
+
+        `followed` is what earlier runs of the session have left, `functions` are those of the user that cells can call.
+        """
+        self.functions = functions
         self.context = context
         self.settings = settings
         self.resumed = resumed
@@ -90,7 +101,7 @@ class Start:
         """Of documents, by name, as far as they are known from before."""
         self._is_lent = False
         held = context.documents[0].path if context.kind in {"text", "json"} else None
-        offer = Offer(context.kind, held, context.size)
+        offer = Offer(context.kind, held, context.size, tuple(function.spec for function in functions))
         past = (*(followed.cells if followed is not None else ()), *(resumed.cells if resumed is not None else ()))
         seed = followed.runs[0].run_id if followed is not None else self.id
         cell, output = settings.cell_limit, settings.output_limit
@@ -200,6 +211,7 @@ class Run:
             self._journal = Journal(journal_path() if asked.keep else None)
             self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
             self.evidence = Evidence(self.context, self._journal, self.id, start.hashes)
+            self._dispatcher.performers["function"] = Performer(start.functions)
             self._dispatcher.follow(start.followed.runs if start.followed is not None else ())
             if resumed is None:
                 self._record(asked, sub)

@@ -23,6 +23,9 @@ _MODEL_OPTIONS = [
     click.option("-s", "--system", help="Added to the system prompt"),
     click.option("-o", "--option", "options", type=(str, str), multiple=True, help="Option of the root model: name and value"),
     click.option("--sub-option", "sub_options", type=(str, str), multiple=True, help="Option of the sub-model: name and value"),
+    click.option(
+        "--tool", "tools", multiple=True, metavar="NAME", help="LLM tool that cells may call; runs on this machine, as you"
+    ),
     click.option("--cite", is_flag=True, help="Ask for verbatim quotes, look them up, and say where they are"),
 ]
 
@@ -52,7 +55,7 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
     if run is not None:
         if question is not None or any(
             is_given(ctx, name)
-            for name in ("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "dry_run")
+            for name in ("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "tools", "dry_run")
         ):
             message = "--resume goes on with the question, the models and the record of its run: give none of them"
             raise click.UsageError(message, ctx)
@@ -100,4 +103,5 @@ def engine_of(given: dict[str, Any]) -> RLM:
         prices={**config.prices, **prices(given)},
         default_cost=config.max_cost,
         cite=given["cite"],
+        tools=given["tools"],
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from llm_rlm.calls import CallReply, CallRequest
 
@@ -24,6 +24,8 @@ class Offer:
     """The file on the host whose content the guest holds."""
     size: int = 0
     """Bytes of the text, or of the JSON. What the file has besides is not part of it."""
+    functions: tuple[Mapping[str, object], ...] = ()
+    """Functions that cells can call and the host has: `name`, `doc`, and `parameters`."""
 
     @property
     def volumes(self) -> list[tuple[str, str]]:
@@ -33,7 +35,7 @@ class Offer:
     @property
     def in_guest(self) -> dict[str, object]:
         """What the driver needs to know."""
-        return {"path": _MOUNTED_AT, "kind": self.kind, "size": self.size}
+        return {"path": _MOUNTED_AT, "kind": self.kind, "size": self.size, "functions": list(self.functions)}
 
 
 class MissingVariableError(Exception):

@@ -17,6 +17,7 @@ ORDER = (
     "output",
     "results",
     "calls",
+    "functions",
     "asking",
     "lazytext",
     "corpus",

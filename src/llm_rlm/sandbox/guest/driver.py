@@ -14,7 +14,7 @@ from codecs import utf_8_decode
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import asking, calls, clock, dice, helpers, lazytext, source
+from . import asking, calls, clock, dice, functions, helpers, lazytext, source
 from .jsontext import decode, encode
 from .output import Output, Stream
 from .results import LLMError, Response
@@ -88,6 +88,7 @@ class Driver:
             LLMError=LLMError,
             HelperError=asking.HelperError,
         )
+        self.namespace.update({spec["name"]: functions.made(spec, self.calls) for spec in setup.get("functions", ())})
         if setup["size"] > lazytext.MOST_COUNTED:
             self.namespace["len"] = lazytext.length
         self._initial = set(self.namespace)
