@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 type Packing = Literal["gz", "bz2", "xz", "zst", "zip", "tar"]
 
+NESTED = "an archive in an archive"
+"""Why what is packed in a packed file is not read."""
+
 _SNIFFED = 8192
 _FREE = 1 << 24
 """Bytes that may come out of anything, however small it is."""
@@ -161,7 +164,7 @@ class _Unpacking:
         if compression and compression_of(start):
             return Skipped(name, "packed more than once")
         if is_packed(start) and not self.wanted(name, start):
-            return Skipped(name, "an archive in an archive")
+            return Skipped(name, NESTED)
         if not start:
             return Skipped(name, "empty")
         table = table_of(name, start)
