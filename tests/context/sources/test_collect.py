@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import socket
 import sqlite3
 import threading
 import zipfile
@@ -190,6 +191,7 @@ def test_links_that_go_round_and_files_that_vanish_are_skipped(tmp_path: Path, m
         from_any(tmp_path / "gone")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_loop_of_links_that_is_named_says_so_and_one_that_a_glob_matches_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any
 ) -> None:
@@ -199,7 +201,11 @@ def test_a_loop_of_links_that_is_named_says_so_and_one_that_a_glob_matches_is_sk
     Path("gone").symlink_to("nowhere")
     with pytest.raises(UsageError, match=r"^loop cannot be read: a link that leads nowhere$"):
         from_any(Sources(("loop",)))
-    assert skipped(made("[agl]*")) == dict.fromkeys(("gone", "loop"), "a link that leads nowhere")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("likewise")
+        os.mkfifo("later")
+        assert skipped(made("l[ai]*", "a.txt")) == {"later": "a named pipe", "likewise": "a socket"}
+    assert skipped(made("[ag]*", "loo*")) == dict.fromkeys(("gone", "loop"), "a link that leads nowhere")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

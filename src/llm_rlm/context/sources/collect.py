@@ -157,19 +157,20 @@ class _Collector:
     # Kinds of sources
 
     def _named(self, name: str, *, matched: bool = False) -> None:
-        """A path that is there. Where a glob has `matched` it, it is skipped if it cannot be read."""
+        """A path that is there. Where a glob has `matched` it, it is skipped if it is to be waited for or cannot be read."""
         path = self._path(name)
         if os.path.isdir(path):  # noqa: PTH112 - a str may hold bytes that are no text
             self._folder(path, name)
             return
         shown = clean(PurePath(path).name) if self._alone else files.shown(name)
+        if matched and (problem := files.why_no_file(path)) is not None:
+            self._refuse(shown, problem)
+            return
         with files.opened_if_stream(path) as (stream, problem):
             if stream is not None:
                 self._stream(stream, shown)
             elif problem is None:
                 self._file(path, shown, named=True)
-            elif matched:
-                self._refuse(shown, problem)
             else:
                 message = f"{clean(name)} cannot be read: {problem}"
                 raise UsageError(message)

@@ -189,8 +189,7 @@ def opened_if_stream(path: str) -> Iterator[tuple[BinaryIO | None, str | None]]:
         if is_stream(path):
             stream, problem = open(path, "rb"), None  # noqa: PTH123, SIM115 - a str may hold bytes that are no text; closed below
         else:
-            mode = os.stat(path).st_mode  # noqa: PTH116 - as above
-            stream, problem = None, None if stat.S_ISREG(mode) else what_it_is(mode)
+            stream, problem = None, why_no_file(path)
     except OSError as why:
         stream, problem = None, _why_not_opened(path, why)
     if stream is None:
@@ -198,6 +197,15 @@ def opened_if_stream(path: str) -> Iterator[tuple[BinaryIO | None, str | None]]:
         return
     with stream:
         yield stream, None
+
+
+def why_no_file(path: str) -> str | None:
+    """In a few words why what is there is not a regular file, if it is none. Nothing is opened."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a str may hold bytes that are no text
+    except OSError as problem:
+        return _why_not_opened(path, problem)
+    return None if stat.S_ISREG(mode) else what_it_is(mode)
 
 
 def _why_not_opened(path: str, problem: OSError) -> str:
