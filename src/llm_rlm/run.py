@@ -268,7 +268,12 @@ class Run:
             number = self._cells
             self._journal.begin_cell(self.id, number, code, self._turn, call)
             self.observer.cell_started(number, code)
-            result = self._session.run_cell(number, code, self.observer.cell_output)
+            try:
+                result = self._session.run_cell(number, code, self.observer.cell_output)
+            except SandboxError:
+                for document in self.context.documents:
+                    document.check()  # of a text that is gone it says less than this does
+                raise
             if self._dispatcher.problem is not None:
                 raise self._dispatcher.problem
             result, self._untold = replace(result, notes=(*self._untold, *result.notes)), ()

@@ -168,7 +168,7 @@ def test_no_log_keeps_no_record(serve: Serve, log: str, user_path: Path) -> None
     [
         (["?", "-c", "missing"], "missing: there is no such file"),
         (["?", "-c", ""], "a source is empty: name a file, a folder, a URL or an LLM fragment"),
-        (["?", "-c", "folder"], "there is no file in it: nothing to ask about"),
+        (["?", "-c", "folder"], "folder/ has no file in it: there is nothing to ask about"),
         (["?", "-c", "*.nothing"], "*.nothing: no file matches"),
         (["?", "-c", "text", "--min-coverage", "200%"], "'200%' is no share: give one from 0% to 100%"),
         (["?", "-c", "-", "--paths-from-stdin"], "give -c - or --paths-from-stdin, not both"),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from click.testing import CliRunner
 from llm.cli import cli
 
+from llm_rlm.cli import rlm
+from llm_rlm.errors import SandboxError
 from llm_rlm.testing import call
 from scripts import run, submit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from click.testing import Result
 
     from conftest import Serve
@@ -150,3 +156,46 @@ def test_a_run_over_a_folder_goes_on_from_another_folder(serve: Serve, tmp_path:
     serve(run("submit(n)"))
     result = llm_rlm("resume", "last", "--max-turns", "9")
     assert (result.exit_code, result.stdout) == (0, "33\n")
+
+
+@pytest.mark.parametrize("arguments", [("-c", "-"), (), ("--paths-from-stdin",)])
+def test_a_stdin_that_is_closed_is_said_to_be(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(click.UsageError, match="stdin is closed: give the input with -c FILE"):
+        rlm.commands["ask"].main([*ASK, "--dry-run", *arguments], standalone_mode=False)
+
+
+@pytest.mark.usefixtures("serve")
+def test_a_listed_path_is_a_path_whatever_it_looks_like(folder: Path) -> None:
+    for name in ("-", "~"):
+        (folder / name).write_text("text")
+    result = llm_rlm("--paths-from-stdin", "--dry-run", "--json", given=b"-\n~\n")
+    assert [source["name"] for source in json.loads(result.stdout)["sources"]] == ["-", "~"]
+
+
+def test_a_dry_run_says_what_was_made_and_from_which_encoding(folder: Path) -> None:
+    (folder / "wide.txt").write_bytes("wide\n".encode("utf-16"))
+    (folder / "small.log.gz").write_bytes(gzip.compress(b"small\n"))
+    lines = llm_rlm("-c", "wide.txt", "-c", "small.log.gz", "-c", "logs/b.log", "--dry-run").stdout.splitlines()
+    assert [line.partition("  (")[2] for line in lines[:3]] == ["text, from utf-16)", "text, unpacked or converted)", "text)"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda path: path.unlink(), "b.log was there when the run began and cannot be read now"),
+        (lambda path: path.write_text("less"), "b.log is shorter than it was when the run began: 29 bytes are gone"),
+    ],
+)
+def test_a_text_that_is_gone_before_it_was_loaded_is_named(
+    serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object], says: str
+) -> None:
+    def fail(*_: object) -> None:
+        change(folder / "logs" / "b.log")
+        message = "the sandbox could not start: OSError"
+        raise SandboxError(message)
+
+    monkeypatch.setattr("llm_rlm.sandbox.Session.run_cell", fail)
+    serve(run("1"))
+    result = llm_rlm(*ASK, "-c", "logs/b.log", "--json")
+    assert (result.exit_code, says in json.loads(result.stdout)["error"]) == (1, True)

@@ -43,9 +43,9 @@ def _as_dict(context: Context, worst: float | None) -> dict[str, Any]:
 def _rows(context: Context) -> Iterator[tuple[str, int, str]]:
     """Name, bytes and type of each text and table."""
     for document in context.documents:
-        made = " from a packed or converted file" if document.origin is not None else ""
-        encoding = f", {document.encoding}" if document.encoding is not None else ""
-        yield document.name, document.size, (document.table or "text") + encoding + made
+        made = ", unpacked or converted" if document.origin not in {None, document.name} else ""
+        made = f", from {document.encoding}" if document.encoding is not None else made
+        yield document.name, document.size, (document.table or "text") + made
     for table in context.tables:
         yield table.name, table.size, table.format
 

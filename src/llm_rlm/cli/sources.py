@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -40,7 +39,7 @@ def are_given(given: dict[str, Any]) -> bool:
 
 def sources_of(given: dict[str, Any]) -> Sources:
     """The input. Raises UsageError with advice where there is none: a mistyped command must not become a paid question."""
-    from llm_rlm.context import Sources, Walking, paths_from  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.context import Sources, Walking, paths_from, stdin  # noqa: PLC0415 - not needed for --help
     from llm_rlm.errors import UsageError  # noqa: PLC0415
 
     names: list[Any] = [*given["sources"], *given["fragments"]]
@@ -49,18 +48,18 @@ def sources_of(given: dict[str, Any]) -> Sources:
         if "-" in names:
             message = "stdin is either the input or the names of files: give -c - or --paths-from-stdin, not both"
             raise UsageError(message)
-        paths = list(paths_from(sys.stdin.buffer))
+        paths = list(paths_from(stdin().buffer))
         if not paths and not names:
             message = "--paths-from-stdin: stdin names no file"
             raise UsageError(message)
         return Sources((*names, *paths), walking)
-    if not names and sys.stdin.isatty():
+    if not names and stdin().isatty():
         message = 'give the input with -c: llm rlm "QUESTION" -c FILE, or -c - for stdin (commands: llm rlm --help)'
         raise UsageError(message)
     if names.count("-") > 1:
         message = "-c - is given more than once: stdin can be read once"
         raise UsageError(message)
-    return Sources(tuple(_Stdin() if name == "-" else name for name in names or ["-"]), walking)
+    return Sources(tuple(_Stdin(stdin().buffer) if name == "-" else name for name in names or ["-"]), walking)
 
 
 class _Stdin:
@@ -68,5 +67,8 @@ class _Stdin:
 
     name = "stdin"
 
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
     def read(self, size: int, /) -> bytes:
-        return sys.stdin.buffer.read(size)
+        return self._stream.read(size)

@@ -7,7 +7,7 @@ from .evidence.quotes import Citation, find_quotes
 from .examine import Examined, examine
 from .service import Service
 from .sources.collect import AnyContext, Readable, Sources, from_any
-from .sources.files import paths_from
+from .sources.files import paths_from, stdin
 from .sources.value import from_value
 from .sources.walk import Walking
 
@@ -29,4 +29,5 @@ __all__ = [
     "from_any",
     "from_value",
     "paths_from",
+    "stdin",
 ]

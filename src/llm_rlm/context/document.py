@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -56,6 +57,13 @@ class Document:
         with file:
             yield file
 
+    def check(self) -> None:
+        """Raise ChangedError if the file is not there any more, or is shorter than it was."""
+        with self.open() as file:
+            missing = self.size - file.seek(0, os.SEEK_END)
+        if missing > 0:
+            raise self._shorter(missing)
+
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         """The bytes from `start` to `end`. Raises ChangedError if the file has lost them."""
         end = self.size if end is None else min(end, self.size)
@@ -74,10 +82,12 @@ class Document:
         while count > 0:
             piece = file.read(min(count, size))
             if not piece:
-                message = f"{self.name} is shorter than it was when the run began: {count:,} bytes are gone"
-                raise ChangedError(message)
+                raise self._shorter(count)
             count -= len(piece)
             yield piece
+
+    def _shorter(self, count: int) -> ChangedError:
+        return ChangedError(f"{self.name} is shorter than it was when the run began: {count:,} bytes are gone")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import socket
 import sqlite3
 import threading
 import zipfile
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from context.converting.documents import docx, paragraph
 from llm_rlm.context import Context, Sources, Walking, from_any
 from llm_rlm.errors import UsageError
 
@@ -140,6 +142,8 @@ def test_other_encodings_are_read_as_utf8(tmp_path: Path, made: Any, content: by
     [
         (("missing.txt",), "missing.txt: there is no such file, and no LLM fragment of that name"),
         (("*.nothing",), "[*].nothing: no file matches"),
+        (("ftp://host/a",), "of addresses only those with http:// or https:// can be fetched"),
+        (("missing\x1b\n",), r"^missing\\x1b\\n: there is no such file"),
         (("",), "a source is empty: name a file, a folder, a URL or an LLM fragment"),
         (("src/logo.png",), "logo.png is a binary file: give text"),
         (("src/empty",), "empty is empty: there is nothing to ask about"),
@@ -183,5 +187,121 @@ def test_links_that_go_round_and_files_that_vanish_are_skipped(tmp_path: Path, m
     (tmp_path / "round").symlink_to(tmp_path)
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
     assert set(skipped(made(str(tmp_path))).values()) == {"a link"}
-    with pytest.raises(UsageError, match="gone: there is no such file"):
+    with pytest.raises(UsageError, match="gone cannot be read: a link that leads nowhere"):
         from_any(tmp_path / "gone")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_loop_of_links_that_is_named_says_so_and_one_that_a_glob_matches_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").write_text("a")
+    Path("loop").symlink_to("loop")
+    Path("gone").symlink_to("nowhere")
+    with pytest.raises(UsageError, match=r"^loop cannot be read: a link that leads nowhere$"):
+        from_any(Sources(("loop",)))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("likewise")
+        os.mkfifo("later")
+        assert skipped(made("l[ai]*", "a.txt")) == {"later": "a named pipe", "likewise": "a socket"}
+    assert skipped(made("[ag]*", "loo*")) == dict.fromkeys(("gone", "loop"), "a link that leads nowhere")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_stream_that_cannot_be_opened_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    def refused(_: str) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("llm_rlm.context.sources.files.is_stream", refused)
+    with pytest.raises(UsageError, match="pipe cannot be read: permission denied"):
+        from_any(tmp_path / "pipe")
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_same_file_under_another_name_is_skipped_and_says_which_it_is(made: Any) -> None:
+    Path("hard.py").hardlink_to("src/a.py")
+    context = made("src/a.py", "./src/a.py", "hard.py")
+    assert (list(texts(context)), skipped(context)) == (["src/a.py"], {"hard.py": "the same file as src/a.py"})
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_folder_with_no_file_in_it_is_listed(made: Any) -> None:
+    Path("nothing/in").mkdir(parents=True)
+    assert skipped(made("data.csv", "./nothing")) == {"nothing/": "no file in it"}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("plain words".encode("utf-16-le"), "UTF-16 without a byte order mark: convert it to UTF-8"),
+        ("plain words".encode("utf-16-be"), "UTF-16 without a byte order mark: convert it to UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "an old Office file: save it in today's format"),
+        (b"\0" * 100, "binary"),
+        (b"\0\1", "binary"),
+    ],
+)
+def test_what_is_no_text_says_what_it_is(tmp_path: Path, made: Any, content: bytes, reason: str) -> None:
+    (tmp_path / "a").write_bytes(content)
+    (tmp_path / "b").write_text("b")
+    assert list(skipped(made(str(tmp_path))).values()) == [reason]
+
+
+def test_a_binary_stream_is_refused_at_its_beginning() -> None:
+    class Zeros:
+        name = "zeros"
+        pieces = 0
+
+        def read(self, size: int) -> bytes:
+            self.pieces += 1
+            assert self.pieces < 10
+            return bytes(size)
+
+    with pytest.raises(UsageError, match="zeros is a binary file"):
+        from_any(Zeros())
+
+
+def test_a_text_stream_that_does_not_end_stops_where_the_disk_has_hardly_any_room(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llm_rlm.context.sources.files._ROOM", 1 << 62)
+    context = from_any(io.BytesIO(b"short"))
+    assert context.size == 5
+    context.discard()
+    monkeypatch.setattr("llm_rlm.context.sources.files._LONG", 0)
+    with pytest.raises(UsageError, match="stream does not end: after 5 bytes there is hardly any room left in"):
+        from_any(io.BytesIO(b"short"))
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_stream_that_fails_says_so() -> None:
+    class Failing:
+        name = "tape"
+
+        def read(self, _: int) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(UsageError, match=r"^tape cannot be read: input/output error$"):
+        from_any(Failing())
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_a_file_without_a_size_is_read_to_its_end_if_it_is_named(made: Any) -> None:
+    assert texts(made("/proc/self/status"))["status"].startswith(b"Name:")
+    context = made("/proc/self/status", "/proc/self/net")
+    assert set(skipped(context).values()) >= {"the system does not say how long it is: name it to have it read"}
+
+
+def test_office_files_in_an_archive_are_documents_and_other_archives_are_not(tmp_path: Path, made: Any) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("[Content_Types].xml", "x")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a.txt", "a")
+        archive.writestr("real.docx", docx(paragraph("Hello")))
+        archive.writestr("only in name.zip", inner.getvalue())
+    context = made(str(tmp_path / "all.zip"))
+    assert texts(context)["all.zip/real.docx"] == b"Hello\n"
+    assert skipped(context) == {"all.zip/only in name.zip": "an archive in an archive"}

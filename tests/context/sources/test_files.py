@@ -45,6 +45,7 @@ def test_a_text_with_a_mark_is_converted_and_what_is_half_a_character_replaced(
     ("content", "encoding"),
     [
         ("id,name\n1,Jürgen Müller\n2,John\n".encode("cp1252"), "cp1252"),
+        ("Grüße schöne".encode("cp1252"), "cp1252"),
         (b"one \xf0 among much that is ASCII\n" * 3, "cp1252"),
         ("Вчера мы ходили в магазин и купили хлеб, молоко. ".encode("cp1251"), "cp1251"),
         ("昨日は友達と東京の新しいレストランで食事をしました。".encode("shift_jis"), "cp932"),
@@ -129,9 +130,10 @@ def test_a_glob_does_not_follow_links_in_circles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "paths"),
     [
-        (b"a\nb c\r\n\nd", ["a", "b c", "d"]),
-        (b"a\nb\0c\r\0", ["a\nb", "c\r"]),
-        (b"\xff\n", [os.fsdecode(b"\xff")]),
+        (b"a\nb c\r\n\nd", ["./a", "./b c", "./d"]),
+        (b"a\nb\0c\r\0", ["./a\nb", "./c\r"]),
+        (b"\xff\n", [os.fsdecode(b"./\xff")]),
+        (b"-\n~\n/a\nhttp://a\n", ["./-", "./~", "/a", "./http://a"]),
         (b"", []),
     ],
 )

@@ -87,6 +87,13 @@ def kind_of(path_or_name: str, start: bytes, content_type: str | None = None) ->
     return _textual(suffix, start, content_type)
 
 
+def may_be(name: str, start: bytes) -> bool:
+    """Whether what begins so, under a name that is no path of this machine, may be a document that is no text as it is."""
+    if start.startswith(_ZIP):
+        return suffix_of(name) in {*_OFFICE_SUFFIXES, ".epub"} or any(sign in start for sign in (*_OFFICE_SIGNS, _EPUB))
+    return kind_of(name, start) not in {None, "html"}
+
+
 def _textual(suffix: str, start: bytes, content_type: str | None) -> Kind | None:
     if b"\0" in start and not start.startswith(_WIDE):
         return None

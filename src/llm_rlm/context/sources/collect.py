@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -27,8 +26,15 @@ _PIECE = 1 << 20
 _AS_THEY_ARE: frozenset[str | None] = frozenset({"html"})
 """Kinds that in folders and archives are read as they are: there they are more likely code."""
 _IS_PACKED_TAR = re.compile(r"\.(tar\.\w+|t[gbx]z2?)$")
-_PLAIN_WORDS = {"empty": "is empty: there is nothing to ask about", "binary": "is a binary file: give text"}
+_NO_FILE = "no file in it"
+_PLAIN_WORDS = {
+    "empty": "is empty: there is nothing to ask about",
+    "binary": "is a binary file: give text",
+    _NO_FILE: "has no file in it: there is nothing to ask about",
+}
+_NO_SIZE = "the system does not say how long it is: name it to have it read"
 _GLOB = frozenset("*?[")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @runtime_checkable
@@ -113,7 +119,7 @@ class _Collector:
         self._spool = spool
         self._reading = reading
         self._names = Names()
-        self._seen: set[tuple[int, int]] = set()
+        self._seen: dict[tuple[int, int], str] = {}
         self._found: list[Document | Table | convert.Job] = []
         self._skipped: list[Skipped] = []
         self._alone = len(sources.names) == 1
@@ -128,7 +134,7 @@ class _Collector:
             message = "a source is empty: name a file, a folder, a URL or an LLM fragment"
             raise UsageError(message)
         if name == "-":
-            self._stream(sys.stdin.buffer, "stdin")
+            self._stream(files.stdin().buffer, "stdin")
         elif os.path.lexists(self._path(name)):
             self._named(name)
         elif remote.is_url(name):
@@ -150,40 +156,49 @@ class _Collector:
 
     # Kinds of sources
 
-    def _named(self, name: str) -> None:
-        """A path that is there."""
+    def _named(self, name: str, *, matched: bool = False) -> None:
+        """A path that is there. Where a glob has `matched` it, it is skipped if it is to be waited for or cannot be read."""
         path = self._path(name)
         if os.path.isdir(path):  # noqa: PTH112 - a str may hold bytes that are no text
             self._folder(path, name)
             return
         shown = clean(PurePath(path).name) if self._alone else files.shown(name)
-        try:
-            if files.is_stream(path):
-                with open(path, "rb") as file:  # noqa: PTH123 - a str may hold bytes that are no text
-                    self._stream(file, shown)
-            elif os.path.isfile(path):  # noqa: PTH113 - as above
+        if matched and (problem := files.why_no_file(path)) is not None:
+            self._refuse(shown, problem)
+            return
+        with files.opened_if_stream(path) as (stream, problem):
+            if stream is not None:
+                self._stream(stream, shown)
+            elif problem is None:
                 self._file(path, shown, named=True)
             else:
-                message = f"{name} is neither a file nor a folder nor a pipe"
+                message = f"{clean(name)} cannot be read: {problem}"
                 raise UsageError(message)
-        except FileNotFoundError:
-            message = f"{name}: there is no such file"
-            raise UsageError(message) from None
 
     def _folder(self, path: str, name: str) -> None:
+        found = None
         for found in walk(path, name, self._sources.walking):
             if isinstance(found, Skipped):
                 self._skipped.append(found)
             else:
                 self._file(found.path, found.name, named=False)
+        if found is None:
+            self._refuse(f"{files.shown(name)}/", _NO_FILE)
 
     def _stream(self, stream: Readable, name: str) -> None:
-        self._reading(f"reading {clean(name)}")
+        name = clean(name)
+        self._reading(f"reading {name}")
         path = self._spool.new()
         with path.open("wb") as file:
-            while piece := _bytes(stream.read(_PIECE)):
+            piece = _piece(stream, name)
+            if piece and not _may_be_read(name, piece[: files.SNIFFED]):
+                self._refuse(name, files.why_no_text(piece))  # at once: it may never end, as `/dev/zero`
+                return
+            while piece:
                 file.write(piece)
-        self._file(str(path), clean(name), named=True, made=True)
+                files.check_room(path, file.tell(), name)
+                piece = _piece(stream, name)
+        self._file(str(path), name, named=True, made=True)
 
     def _url(self, url: str) -> None:
         self._reading(f"fetching {remote.shown(url)}")
@@ -196,11 +211,13 @@ class _Collector:
         matches = files.glob(base + os.path.expanduser(pattern)) if _GLOB & set(pattern) else []  # noqa: PTH111 - as below
         if not matches:
             what = "no file matches" if _GLOB & set(pattern) else "there is no such file, and no LLM fragment of that name"
-            message = f"{pattern}: {what}"
+            if _ADDRESS.match(pattern):
+                what = "there is no such file, and of addresses only those with http:// or https:// can be fetched"
+            message = f"{clean(pattern)}: {what}"
             raise UsageError(message)
         self._alone = False
         for match in matches:
-            self._named(match.removeprefix(base))
+            self._named(match.removeprefix(base), matched=True)
 
     # Files
 
@@ -220,7 +237,10 @@ class _Collector:
         except OSError as problem:
             self._refuse(name, why_not(problem))
             return
-        if not self._is_new(status):
+        if not self._is_new(status, name):
+            return
+        if files.has_no_size(start, status):
+            self._unsized(path, name, named=named)
             return
         origin = origin if made else path
         kind = convert.kind_of(path if start.startswith(b"PK") else name, start, content_type)
@@ -234,13 +254,21 @@ class _Collector:
         else:
             self._plain(start, path, name, status.st_size, None if made else status.st_mtime_ns, origin if made else None)
 
+    def _unsized(self, path: str, name: str, *, named: bool) -> None:
+        """A file as those in `/proc`, which is what comes of reading it."""
+        if named:
+            with open(path, "rb") as file:  # noqa: PTH123 - a str may hold bytes that are no text
+                self._stream(file, name)
+        else:
+            self._refuse(name, _NO_SIZE)
+
     def _plain(self, start: bytes, path: str, name: str, size: int, modified: int | None, origin: str | None) -> None:
         """A text, or a table."""
         table = packed.table_of(name, start)
         if table in {"parquet", "sqlite"}:
             self._found.append(Table(self._names.unique(name), path, size, table, modified, origin))
         elif not packed.is_text(start):
-            self._refuse(name, "binary")
+            self._refuse(name, files.why_no_text(start))
         else:
             document = Document(self._names.unique(name), path, size, modified, origin, table=table)
             self._found.append(document if files.is_utf8(start) else files.normalized(document, self._spool))
@@ -250,16 +278,23 @@ class _Collector:
         if not named and (packing in {"zip", "tar"} or _IS_PACKED_TAR.search(name)):
             self._skipped.append(Skipped(name, "an archive: name it to have it read"))
             return
-        for found in packed.unpack(path, name, self._spool, taken=self._begin, wanted=_is_document):
-            if isinstance(found, Document) and _is_document(found.name, start := _start(found.path)):
-                kind = convert.kind_of(found.path if start.startswith(b"PK") else found.name, start)
-                if kind is not None:
-                    self._found.append(convert.Job(found.path, self._names.unique(found.name), kind, found.origin))
-                    continue
+        for found in packed.unpack(path, name, self._spool, taken=self._begin, wanted=convert.may_be):
             if isinstance(found, Document):
-                self._plain(_start(found.path), found.path, found.name, found.size, found.modified, found.origin)
+                self._unpacked(found)
             else:
                 self._add_all([found])
+
+    def _unpacked(self, found: Document) -> None:
+        """A text out of a packed file, or what texts are made of."""
+        start = _start(found.path)
+        is_zip = start.startswith(b"PK")
+        kind = convert.kind_of(found.path if is_zip else found.name, start)
+        if kind is not None and kind not in _AS_THEY_ARE:
+            self._found.append(convert.Job(found.path, self._names.unique(found.name), kind, found.origin))
+        elif is_zip:
+            self._refuse(found.name, packed.NESTED)
+        else:
+            self._plain(start, found.path, found.name, found.size, found.modified, found.origin)
 
     def _converted(self, cache: Path | None) -> Iterator[Document | Table]:
         """All that was found, documents converted."""
@@ -275,12 +310,15 @@ class _Collector:
     def _begin(self, name: str) -> None:
         self._reading(f"reading {name}")
 
-    def _is_new(self, status: os.stat_result) -> bool:
-        """Whether this file was not read before under another path."""
+    def _is_new(self, status: os.stat_result, name: str) -> bool:
+        """Whether this file was not read before; under another name it is skipped."""
         file = (status.st_dev, status.st_ino)
-        new = file not in self._seen
-        self._seen.add(file)
-        return new
+        first = self._seen.get(file)
+        if first is None:
+            self._seen[file] = name
+        elif first != name:
+            self._refuse(name, f"the same file as {first}")
+        return first is None
 
     def _refuse(self, name: str, why: str) -> None:
         self._skipped.append(Skipped(name, why))
@@ -297,8 +335,14 @@ class _Collector:
         return os.path.abspath(os.path.join(self._sources.base, os.path.expanduser(name)))  # noqa: PTH100, PTH111, PTH118 - see above
 
 
-def _is_document(name: str, start: bytes) -> bool:
-    return convert.kind_of(name, start) not in {None, *_AS_THEY_ARE}
+def _may_be_read(name: str, start: bytes) -> bool:
+    """Whether a stream that begins so can be a text, or what texts are made of."""
+    return bool(
+        packed.is_text(start)
+        or packed.is_packed(start)
+        or packed.table_of(name, start) in {"parquet", "sqlite"}
+        or convert.kind_of(name, start)
+    )
 
 
 def _start(path: str) -> bytes:
@@ -315,7 +359,7 @@ def _kind(documents: Sequence[Document], tables: Sequence[Table]) -> Literal["te
 def _nothing(skipped: Sequence[Skipped]) -> str:
     """Why there is nothing to ask about, in one line."""
     if not skipped:
-        return "there is no file in it: nothing to ask about"
+        return "no input is named: there is nothing to ask about"
     name, reason = skipped[0].name, skipped[0].reason
     if len(skipped) == 1 and reason in _PLAIN_WORDS:
         return f"{name} {_PLAIN_WORDS[reason]}"
@@ -323,7 +367,12 @@ def _nothing(skipped: Sequence[Skipped]) -> str:
     return f"there is nothing to read: {name} was skipped ({reason}){more}"
 
 
-def _bytes(piece: object) -> bytes:
+def _piece(stream: Readable, name: str) -> bytes:
+    try:
+        piece: object = stream.read(_PIECE)
+    except OSError as problem:
+        message = f"{name} cannot be read: {why_not(problem)}"
+        raise UsageError(message) from problem
     if isinstance(piece, bytes):
         return piece
     message = f"the context is a stream of {type(piece).__name__}: open the file in binary mode, or give a Path"

@@ -6,16 +6,21 @@ import codecs
 import fnmatch
 import os
 import re
+import shutil
 import stat
+import sys
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from llm_rlm.context.examine import examine
+from llm_rlm.errors import UsageError
 
-from .walk import shown
+from .walk import shown, what_it_is, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from llm_rlm.context.document import Document, Spool
 
@@ -29,6 +34,9 @@ _SAMPLE = 1 << 16
 _WHOLE = 1 << 24
 _MOST_LATIN = 0.25
 """The share of letters beyond ASCII up to which a text is taken for one of Western Europe."""
+_MOST_LATIN_IN_FEW = 0.5
+_FEW = 16
+"""Letters beyond ASCII: with no more, their share may be higher by chance, and what is guessed from them is mostly wrong."""
 _ASCII = bytes(range(128))
 _UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
@@ -41,7 +49,42 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _LONGEST_CHARACTER = 4
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENOUGH = 4
+"""Characters that tell what they are."""
+_LONG = _ROOM = 1 << 30
+"""Bytes of a stream from which on it must leave room on the disk, and of that room."""
 _ANY_MARK = tuple(mark for mark, _ in _MARKS)
+
+
+def stdin() -> TextIO:
+    """Standard input. Raises UsageError where the process has none."""
+    if sys.stdin is None:
+        message = "stdin is closed: give the input with -c FILE"
+        raise UsageError(message)
+    return sys.stdin
+
+
+def check_room(path: Path, size: int, name: str) -> None:
+    """Raise UsageError where the disk that `size` bytes of a stream are kept on is nearly full: it may never end."""
+    if size > _LONG and shutil.disk_usage(path.parent).free < _ROOM:
+        message = f"{name} does not end: after {size:,} bytes there is hardly any room left in {path.parent.parent}"
+        raise UsageError(message)
+
+
+def why_no_text(start: bytes) -> str:
+    """Why what begins so is not read, in a few words."""
+    if start.startswith(_OLE):
+        return "an old Office file: save it in today's format"
+    halves = start[0 : SNIFFED - 1 : 2], start[1:SNIFFED:2]
+    if any(len(high) >= _ENOUGH and not high.strip(b"\0") and b"\0" not in low for high, low in (halves, halves[::-1])):
+        return "UTF-16 without a byte order mark: convert it to UTF-8"
+    return "binary"
+
+
+def has_no_size(start: bytes, status: os.stat_result) -> bool:
+    """Whether the size of a file that begins so is not what the system says, as in `/proc` and `/sys`."""
+    return (bool(start) and not status.st_size) or len(start) < min(SNIFFED, status.st_size)
 
 
 def sniff(path: str) -> tuple[bytes, os.stat_result]:
@@ -125,7 +168,8 @@ def _legacy(document: Document) -> str | None:
     if bad <= sum(not character.isascii() for character in text) - bad or _SURROGATE.search(sample):
         return None
     high = len(sample.translate(None, _ASCII))
-    if high > _MOST_LATIN * len(sample.translate(None, b" \t\r\n")):
+    most = _MOST_LATIN_IN_FEW if high <= _FEW else _MOST_LATIN
+    if high > most * len(sample.translate(None, b" \t\r\n")):
         return _guessed(sample[:_SAMPLE])
     return None if _UNDEFINED.search(sample) else "cp1252"
 
@@ -136,6 +180,38 @@ def _guessed(sample: bytes) -> str | None:
 
     best = from_bytes(sample).best()
     return None if best is None else best.encoding
+
+
+@contextmanager
+def opened_if_stream(path: str) -> Iterator[tuple[BinaryIO | None, str | None]]:
+    """A path that is there and no folder: opened if it is a stream; and in a few words what it is if it cannot be read."""
+    try:
+        if is_stream(path):
+            stream, problem = open(path, "rb"), None  # noqa: PTH123, SIM115 - a str may hold bytes that are no text; closed below
+        else:
+            stream, problem = None, why_no_file(path)
+    except OSError as why:
+        stream, problem = None, _why_not_opened(path, why)
+    if stream is None:
+        yield None, problem
+        return
+    with stream:
+        yield stream, None
+
+
+def why_no_file(path: str) -> str | None:
+    """In a few words why what is there is not a regular file, if it is none. Nothing is opened."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a str may hold bytes that are no text
+    except OSError as problem:
+        return _why_not_opened(path, problem)
+    return None if stat.S_ISREG(mode) else what_it_is(mode)
+
+
+def _why_not_opened(path: str, problem: OSError) -> str:
+    if os.path.islink(path) and not os.path.exists(path):  # noqa: PTH110, PTH114 - as above
+        return "a link that leads nowhere"
+    return why_not(problem)
 
 
 def is_stream(path: str) -> bool:
@@ -182,7 +258,8 @@ def _matches(folder: str, part: str) -> Iterator[str]:
     wanted = re.compile(fnmatch.translate(part))
     for entry in _listed(folder):
         if wanted.match(entry.name) and (part[0] == "." or entry.name[0] != "."):
-            yield folder + entry.name + ("/" if entry.is_dir() else "")
+            path = folder + entry.name
+            yield path + "/" if os.path.isdir(path) else path  # noqa: PTH112 - as above; a loop of links is no folder
 
 
 def _below(folder: str) -> Iterator[str]:
@@ -209,7 +286,10 @@ def _listed(folder: str) -> list[os.DirEntry[str]]:
 
 
 def paths_from(stream: BinaryIO) -> Iterator[str]:
-    """The paths that a stream lists: one a line, or each up to a NUL where there is one (`rg -l0`)."""
+    """The paths that a stream lists: one a line, or each up to a NUL where there is one (`rg -l0`).
+
+    They begin with a slash or a dot, so that none is taken for anything else: `-`, `~`, a URL, a fragment.
+    """
     data = stream.read()
     parts = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
-    yield from (os.fsdecode(part) for part in parts if part)
+    yield from (path if os.path.isabs(path) else f"./{path}" for path in (os.fsdecode(part) for part in parts if part))  # noqa: PTH117 - as above

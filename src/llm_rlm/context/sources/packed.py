@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from llm_rlm.context.document import BLOCK, Document, Skipped, Table
 from llm_rlm.context.naming import Names, clean_member, suffix
 
+from .files import why_no_text
 from .packing import EndError, PackError, Rewound, read_up_to
 from .tars import RECORD, is_tar, tar_members
 from .unpacking import compression_of, unpacked
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from .packing import Member, Source
 
 type Packing = Literal["gz", "bz2", "xz", "zst", "zip", "tar"]
+
+NESTED = "an archive in an archive"
+"""Why what is packed in a packed file is not read."""
 
 _SNIFFED = 8192
 _FREE = 1 << 24
@@ -161,12 +165,12 @@ class _Unpacking:
         if compression and compression_of(start):
             return Skipped(name, "packed more than once")
         if is_packed(start) and not self.wanted(name, start):
-            return Skipped(name, "an archive in an archive")
+            return Skipped(name, NESTED)
         if not start:
             return Skipped(name, "empty")
         table = table_of(name, start)
         if not (is_text(start) or table in {"parquet", "sqlite"} or self.wanted(name, start)):
-            return Skipped(name, "binary")
+            return Skipped(name, why_no_text(start))
         path, size = self._write(_Metered(Rewound(start, text), meter, self._written))
         if table in {"parquet", "sqlite"}:
             return Table(name, path, size, table, self._modified, self._path)

@@ -284,6 +284,10 @@ def _in_utf8(document: Document, charset: str | None, spool: Spool) -> Document:
     """The document, converted if its encoding is told, is another, and may be believed."""
     start = document.read(0, _SNIFFED)
     wide = charset is not None and charset.startswith(("utf-16", "utf-32"))
+    if wide and not start.startswith(MARKS):
+        if start.isascii() and b"\0" not in start:
+            return document  # it is not what the server says
+        charset = f"{charset}-le" if charset in {"utf-16", "utf-32"} else charset  # as browsers take it
     if charset is None or is_packed(start) or not (wide or (is_text(start) and not start.startswith(MARKS))):
         return document
     if charset in _LATIN:
