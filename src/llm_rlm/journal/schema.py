@@ -184,6 +184,9 @@ MIGRATIONS = (
     ) without rowid;
     alter table cells add column quotes text;
     """,
+    """
+    alter table runs add column coverage_complete integer;
+    """,
 )
 """What each version adds to the one before. A version that was ever released is not changed any more."""
 
