@@ -34,7 +34,7 @@ class Coverage:
 
     documents: tuple[Share, ...]
     complete: bool = True
-    """Whether there was time to look for all that models were shown; where not, more may have been sent. What was read is known."""
+    """Whether there was time to look for all that models were shown; where not, more may have been sent. `read` is known."""
 
     @property
     def read(self) -> float:

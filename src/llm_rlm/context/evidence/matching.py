@@ -469,7 +469,7 @@ def _unmatched(data: bytes, matched: Spans) -> Iterator[bytes]:
 
 
 def _beginning(there: bytes) -> bytes:
-    """What has to be seen again of these eight bytes: all, or the whole of a shorter line; nothing if it is too short to tell."""
+    """What has to be seen again of these eight bytes: all, or the whole of a shorter line; nothing if that is too short."""
     line = there.splitlines()[0] if there else b""
     return line if len(line) == _AGAIN or _FEWEST <= len(line) < len(there) else b""
 
