@@ -51,15 +51,13 @@ def shown(code: str, *functions: Callable[..., Any]) -> str:
     model = scripted(run(code), submit("done"))
     RLM(model, functions=functions).ask("?", "x")
     journal = Journal(journal_path())
-    (row,) = journal.rows("select output from readable_cells")
+    rows = journal.rows("select output from readable_cells order by run_id")
     journal.close()
-    return str(row["output"])
+    return str(rows[-1]["output"])
 
 
 def test_a_cell_calls_a_function_with_its_real_signature() -> None:
-    code = (
-        "import inspect\nprint(inspect.signature(lookup), lookup.__doc__.splitlines()[0])\nprint(await lookup('a', deep=True))"
-    )
+    code = "import inspect\nprint(inspect.signature(lookup), lookup.__doc__[:12])\nprint(await lookup('a', deep=True))"
     assert shown(code, lookup) == "(name, *, deep=None) Who that is.\n{'name': 'a', 'deep': True}\n"
 
 
@@ -124,7 +122,7 @@ def test_the_root_model_is_told_of_the_functions_and_of_none_where_there_are_non
     RLM("chat", functions=[lookup]).ask("?", "x")
     RLM("chat").ask("?", "x")
     told, untold = [request.messages[0]["content"] for request in models.root_requests]
-    assert "- `await lookup(name: 'str', *, deep: 'bool' = False) -> 'dict[str, Any]'`: Who that is.\n" in told
+    assert "- `await lookup(name: 'str', *, deep: 'bool' = False) -> 'dict[str, Any]'`: Who that is." in told
     assert "lookup" not in untold
 
 
@@ -184,14 +182,12 @@ def test_a_tool_that_is_not_there_is_told_with_those_that_are() -> None:
 def test_a_toolbox_gives_all_its_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     class Box(llm.Toolbox):  # type: ignore[no-untyped-call]
         def __init__(self, start: int = 0) -> None:
-            self.total = start
+            self._total = start
 
         def add(self, n: int) -> int:
             """Add to the total."""
-            self._sum = self.total = self.total + n
-            return self.total
-
-        _blocked = (*llm.Toolbox._blocked, "total")
+            self._total += n
+            return self._total
 
     monkeypatch.setattr("llm.cli.get_tools", lambda: {"Box": Box})
     model = scripted(run("await Box_add(1)\nn = await Box_add(n=2)"), submit_variable("n"))
@@ -199,7 +195,7 @@ def test_a_toolbox_gives_all_its_tools(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_command_takes_tools(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llm.cli.get_tools", lambda: {"lookup": llm.Tool.function(lookup)})
+    monkeypatch.setattr("llm.cli.get_tools", lambda: {"lookup": llm.Tool("lookup", implementation=lookup)})
     (tmp_path / "a.txt").write_text("x")
     serve(run("r = await lookup('a')"), submit_variable("r"))
     result = CliRunner().invoke(cli, ["rlm", "?", "-c", str(tmp_path / "a.txt"), "-m", "chat", "--tool", "lookup"])

@@ -110,7 +110,7 @@ class Evidence:
             for covered in self.covered
             if covered.either
         }
-        self._journal.know_coverage(self._run_id, touched)
+        self._journal.know_coverage(self._run_id, touched, complete=self.complete)
 
     def _examine(self) -> None:
         # A journal that is broken is noticed by those who need it.

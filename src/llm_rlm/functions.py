@@ -18,30 +18,12 @@ if TYPE_CHECKING:
 MOST_RESULT = 50_000_000
 """Characters of JSON that a function may return."""
 
-_TAKEN = frozenset(
-    [
-        "context",
-        "submit",
-        "budget",
-        "grep",
-        "search",
-        "chunks",
-        "sql",
-        "print",
-        "len",
-        "answer",
-        "FINAL",
-        "FINAL_VAR",
-        "SHOW_VARS",
-        "llm_query",
-        "llm_batch",
-        "llm_map",
-        "llm_query_batched",
-        "rlm_query",
-        "rlm_query_batch",
-        "rlm_query_batched",
-    ]
+_HELPERS = frozenset({"context", "submit", "budget", "grep", "search", "chunks", "sql", "print", "len"})
+_CALLS = frozenset(
+    {"llm_query", "llm_batch", "llm_map", "llm_query_batched", "rlm_query", "rlm_query_batch", "rlm_query_batched"}
 )
+_ENDS = frozenset({"answer", "FINAL", "FINAL_VAR", "SHOW_VARS"})
+_TAKEN = _HELPERS | _CALLS | _ENDS
 """Names that mean something in the session already."""
 
 _LONGEST = 300

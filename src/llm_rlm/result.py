@@ -33,6 +33,8 @@ class Coverage:
     """How much of the input was looked at."""
 
     documents: tuple[Share, ...]
+    complete: bool = True
+    """Whether there was time to look for all that models were shown; where not, more may have been sent. `read` is known."""
 
     @property
     def read(self) -> float:
@@ -67,7 +69,7 @@ class Coverage:
             for document in self.documents
         ]
         shares = {"read": round(self.read, 4), "sent": round(self.sent, 4), "either": round(self.either, 4)}
-        return {**shares, "untouched": self.untouched, "documents": table}
+        return {**shares, "complete": self.complete, "untouched": self.untouched, "documents": table}
 
     def _share(self, touched: int) -> float:
         size = sum(document.size for document in self.documents)

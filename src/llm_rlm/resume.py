@@ -128,7 +128,8 @@ def _coverage(past: PastRun) -> Coverage | None:
     return Coverage(
         tuple(
             Share(each.name, each.bytes, each.read_bytes or 0, each.sent_bytes or 0, each.touched_bytes or 0) for each in known
-        )
+        ),
+        past.coverage_complete,
     )
 
 

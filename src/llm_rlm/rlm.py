@@ -486,4 +486,5 @@ def _coverage(run: Run) -> Coverage | None:
     if covered is None:
         return None
     names = run.context.documents
-    return Coverage(tuple(Share(names[each.document].name, each.size, each.read, each.sent, each.either) for each in covered))
+    shares = (Share(names[each.document].name, each.size, each.read, each.sent, each.either) for each in covered)
+    return Coverage(tuple(shares), run.evidence.complete)

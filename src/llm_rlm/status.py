@@ -167,7 +167,8 @@ def _coverage(result: Result) -> str | None:
     coverage = result.coverage
     if coverage is None:
         return None
-    line = f"{coverage.read:.0%} of the input was read by code, {coverage.sent:.0%} reached a model"
+    least, late = ("", "") if coverage.complete else ("at least ", " (there was no time to look for all of it)")
+    line = f"{coverage.read:.0%} of the input was read by code, {least}{coverage.sent:.0%} reached a model{late}"
     untouched = coverage.untouched
     return line + (f"; untouched: {listed(untouched)}" if untouched else "")
 

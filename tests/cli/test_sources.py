@@ -58,7 +58,7 @@ def test_what_reached_a_model_is_found_by_matching(serve: Serve) -> None:
     told = json.loads(llm_rlm(*ASK, "-c", "logs", "--json", "-q").stdout)["coverage"]
     shares = {document["name"]: (document["read"], document["sent"]) for document in told["documents"]}
     assert shares == {"logs/a.log": (64, 64), "logs/b.log": (33, 0)}
-    assert told["untouched"] == []
+    assert (told["untouched"], told["complete"]) == ([], True)
 
 
 def test_too_little_coverage_is_exit_code_3_with_the_documents_named(serve: Serve) -> None:
@@ -69,6 +69,20 @@ def test_too_little_coverage_is_exit_code_3_with_the_documents_named(serve: Serv
     assert "--min-coverage 95%: only 66.0% of the input was touched; too little of logs/b.log" in result.stderr
     serve(*steps)
     assert llm_rlm(*ASK, "-c", "logs/a.log", "--min-coverage", "0.95").exit_code == 0
+
+
+def test_what_there_was_no_time_for_is_said_and_fails_no_run(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_rlm.evidence._PATIENCE", -1.0)
+    steps = run("await llm_query('Read: ' + context['logs/a.log'])"), submit("done")
+    serve(*steps)
+    result = llm_rlm(*ASK, "-c", "logs/a.log", "-c", "logs/b.log", "--min-coverage", "60%", "--json")
+    told = json.loads(result.stdout)["coverage"]
+    assert (told["complete"], told["sent"], told["read"], result.exit_code) == (False, 0.0, 0.6598, 0)
+    line = "66% of the input was read by code, at least 0% reached a model (there was no time to look for all of it)"
+    assert line in result.stderr
+    again = llm_rlm("resume", "last", "--json")
+    assert (json.loads(again.stdout)["coverage"], line in again.stderr) == (told, True)
+    assert llm_rlm("resume", "last", "--min-coverage", "70%").exit_code == 3
 
 
 def test_quotes_are_looked_up_and_printed_with_their_place(serve: Serve) -> None:

@@ -99,6 +99,8 @@ class PastRun:
     """What was named or found and not read, each with `name` and `reason`."""
     citations: Sequence[Mapping[str, Any]]
     """Where the quotes of the answer are."""
+    coverage_complete: bool
+    """Whether there was time to look for all that was sent."""
     turns: Sequence[PastTurn]
     cells: Sequence[PastCell]
     usage: Usage
@@ -174,6 +176,7 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
         documents=tuple(_documents(journal, run_id)),
         skipped=journal.rows("select name, reason from skipped where run_id = ? order by rowid", (run_id,)),
         citations=_citations(journal, run_id),
+        coverage_complete=run["coverage_complete"] != 0,
         turns=tuple(_turns(journal, run_id)),
         cells=tuple(_cells(journal, run_id)),
         usage=usage,

@@ -117,11 +117,15 @@ class Journal:
 
         self.write(work)
 
-    def know_coverage(self, run_id: str, touched: Mapping[str, Mapping[str, object]]) -> None:
-        """Record how much was looked at: `read_bytes`, `sent_bytes`, `touched_bytes`, by name; of other sources nothing."""
+    def know_coverage(self, run_id: str, touched: Mapping[str, Mapping[str, object]], *, complete: bool) -> None:
+        """Record how much was looked at: `read_bytes`, `sent_bytes`, `touched_bytes`, by name; of other sources nothing.
+
+        Where it is not `complete`, more may have been sent.
+        """
         nothing = "update documents set read_bytes = 0, sent_bytes = 0, touched_bytes = 0 where run_id = ?"
         self.write(lambda db: db.execute(nothing, (run_id,)))
         self.know_documents(run_id, touched)
+        self.write(lambda db: _update(db, "runs", {"id": run_id}, coverage_complete=complete))
 
     def add_citations(self, run_id: str, citations: Sequence[Mapping[str, object]]) -> None:
         """Record where the quotes of the answer were found, instead of what was recorded before."""

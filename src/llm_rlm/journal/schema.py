@@ -189,6 +189,7 @@ MIGRATIONS = (
     alter table runs add column parent_call integer references calls(id);
     alter table runs add column depth integer not null default 0;
     alter table runs add column follows text references runs(id);
+    alter table runs add column coverage_complete integer;
     alter table turns add column compacted integer;
     alter table calls add column kind text not null default 'model' check (kind in ('model', 'run', 'function'));
     create index runs_by_parent on runs (parent);

@@ -60,6 +60,20 @@ def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
     assert dotted.why == "not in the input; give pieces that are shortened by dots as quotes of their own"
 
 
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("We know't, we know't.", "We know’t, we know’t."),
+        ("“While you take in hand”", '"While you take in hand"'),
+        ("a well-known fact", "A Well—known fact"),
+        (r"said \"number 7\"\nand left", 'said "number 7" and left'),
+    ],
+)
+def test_a_quote_that_is_nearly_there_is_told_what_the_input_has(tmp_path: Path, text: str, quote: str) -> None:
+    (near,) = look_up([document(tmp_path / "text", f"before {text} after".encode())], quote)
+    assert (near.found, near.why) == (None, f"nearly there: the input has {text!r}")
+
+
 def test_it_is_looked_for_first_in_what_was_read_and_counted_there(tmp_path: Path) -> None:
     documents = [document(tmp_path / name, b"one same line\n" * times, name) for name, times in (("a", 1), ("b", 3))]
     assert [(each.source, each.times) for each in look_up(documents, "same line")] == [("a", 1)]

@@ -19,7 +19,7 @@ def _as_before() -> Iterator[None]:
 
 
 def drawn() -> float:
-    return random.random()  # noqa: S311 - what is tested
+    return random.random()
 
 
 def test_the_same_seed_draws_the_same_and_another_something_else() -> None:

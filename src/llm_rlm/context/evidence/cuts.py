@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WINDOW = 64
-"""Bytes of text that `often` cuts at least once, nearly always."""
+_LONGEST_KEY = 64
+_NARROW = 32
+"""Bytes of text that `often` cuts at least once, nearly always, besides where lines and strings end."""
 
 _MOST_WINDOWS = 3000
 _ENOUGH = 0.02
+_ENDS = b'\n\r"\\'
+"""Where text is cut always, since it is often written otherwise there."""
 _RARE_COUNTS_AS = 0.01
 _MOST_SAMPLE = 1 << 17
 
@@ -60,20 +63,21 @@ def seldom(samples: Sequence[bytes], gap: int) -> Cuts:
 
     # "aa" would cut "aaa" in one way or the other.
     best = max((pair for pair in pairs if pair[0] != pair[1]), key=worth, default=(10, 13))
-    return Cuts(bytes(best), longest=_WINDOW)
+    return Cuts(bytes(best), longest=_LONGEST_KEY)
 
 
 def often(samples: Sequence[bytes]) -> Cuts:
-    """Cut texts like these samples as rarely as can be, if no more than some sixty bytes are to remain between cuts."""
+    """Cut texts like these samples as rarely as can be, if no more than some thirty bytes are to remain between cuts."""
     text = b"".join(samples)[:_MOST_SAMPLE]
-    step = max(_WINDOW, len(text) // _MOST_WINDOWS)
-    windows = [set(text[at : at + _WINDOW]) for at in range(0, max(len(text) - _WINDOW, 1), step)]
+    step = max(_NARROW, len(text) // _MOST_WINDOWS)
+    windows = [set(text[at : at + _NARROW]) for at in range(0, max(len(text) - _NARROW, 1), step)]
     within: dict[int, set[int]] = {}
     for number, window in enumerate(windows):
         for byte in window:
             within.setdefault(byte, set()).add(number)
-    counts = {byte: text.count(byte) * _WINDOW / step for byte in within}
-    separators = _cover(set(range(len(windows))), within, counts) or [10]
+    counts = {byte: text.count(byte) * _NARROW / step for byte in within}
+    ends = [byte for byte in _ENDS if within.pop(byte, None)]
+    separators = ends + _cover(set().union(*within.values()), within, counts) or [10]
     one = separators[0]
     return Cuts(bytes((one,)), bytes(one if byte in separators else byte for byte in range(256)))
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import tempfile
 from array import array
+from bisect import bisect_right
 from contextlib import ExitStack
 from itertools import accumulate
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 SHORTEST = 32
 """Bytes that have to agree without a break for a place to count."""
 
-MOST_PLACES = 64
+MOST_PLACES = 16
 """Places that are looked at for each piece."""
 
 _SEVERAL_PASSES = 1 << 20
@@ -42,6 +43,8 @@ _SHORTEST_PIECE = 8
 _LONGEST_PIECE = 1 << 20
 _AGAIN = 8
 """Bytes that have to agree for two texts to be in step again."""
+_FEWEST = 3
+"""Bytes of a short line that are enough for that."""
 _ASIDE = 40
 """Bytes of the shown text that may stand between: a line's number, indentation."""
 _MARGIN = 64
@@ -233,7 +236,7 @@ class _Matching:
     def _expected(self) -> Iterator[_Place]:
         assert self._guess is not None
         yield self._guess
-        after = next((number for number in self._order if number > self._guess[0]), self._order[0])
+        after = self._order[bisect_right(self._order, self._guess[0]) % len(self._order)]
         yield after, self._first(after)
 
     def _first(self, number: int) -> int:
@@ -295,8 +298,9 @@ class _Matching:
                     for at in hits:
                         key = cuts.key(pieces[at])
                         places = wanted[key]
-                        places.append((number, offsets[at] + at * len(cuts.separator)))
-                        if len(places) == MOST_PLACES:
+                        if len(places) < MOST_PLACES:
+                            places.append((number, offsets[at] + at * len(cuts.separator)))
+                        else:
                             looking.discard(key)
             except ChangedError:
                 self._gone.add(number)
@@ -318,6 +322,8 @@ class _Matching:
         """Find where a text is from, by those of its pieces first that stand at the fewest places."""
         matched = Spans()
         for _, at, key in sorted((len(wanted[key]), at, key) for at, key in seeds if wanted[key]):
+            if self._cancelled():
+                break
             if not matched.holds(at + len(key) - 1):
                 self._place(data, at, wanted[key], matched)
         for rest in _unmatched(data, matched):
@@ -401,8 +407,8 @@ class _Matching:
         spaces = _SPACES.match(there)
         assert spaces is not None
         for skipped in dict.fromkeys((0, 1, 2, 3, spaces.end())):
-            needle = there[skipped : skipped + _AGAIN]
-            found = here.find(needle) if len(needle) == _AGAIN else -1
+            needle = _beginning(there[skipped : skipped + _AGAIN])
+            found = here.find(needle) if needle else -1
             if found >= 0:
                 start = run.end + skipped
                 end = start + self._forward(data, at + found, number, (start, high))
@@ -460,6 +466,12 @@ def _unmatched(data: bytes, matched: Spans) -> Iterator[bytes]:
     for start, end in Spans([(0, len(data))]).without(matched):
         if end - start >= _SHORTEST_PIECE:
             yield data[max(0, start - _MARGIN) : end + _MARGIN]
+
+
+def _beginning(there: bytes) -> bytes:
+    """What has to be seen again of these eight bytes: all, or the whole of a shorter line; nothing if that is too short."""
+    line = there.splitlines()[0] if there else b""
+    return line if len(line) == _AGAIN or _FEWEST <= len(line) < len(there) else b""
 
 
 def _steps() -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,10 @@ _ENOUGH = 1 << 28
 _BREAK = rb"(?:\s|<!-- (?:page|slide|sheet|part|message) [^\n]* -->)+"
 """White space, and the marks of converted documents, which a quote may go across."""
 _SPREAD = 4096
+_ALIKE = ('"“”„«»', "'‘’‚`´", "-‐‑‒–—−")
+"""What is often typed for one another."""
+_NEAR_BREAK = rb"(?:\s|\\[nrt]|<!-- (?:page|slide|sheet|part|message) [^\n]* -->)+"
+_MOST_SHOWN = 300
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,9 @@ def find_quotes(
             patterns = {at: _pattern(quotes[at], how) for at in open_quotes}
             for at, places in _found_in(documents[number], patterns, cancelled).items():
                 citations[at] = _citation(quotes[at], how, number, documents[number], places)
-    return [_explained(citation) for citation in citations]
+    open_quotes = [at for at, citation in enumerate(citations) if citation.found is None and citation.why is None]
+    near = _nearly([documents[number] for number in order], {at: quotes[at] for at in open_quotes}, cancelled)
+    return [_explained(citation, near.get(at)) for at, citation in enumerate(citations)]
 
 
 def _why_not(quote: str) -> str | None:
@@ -79,9 +86,28 @@ def _why_not(quote: str) -> str | None:
     return f"longer than {LONGEST:,} characters" if size > LONGEST else None
 
 
-def _explained(citation: Citation) -> Citation:
+def _nearly(documents: Sequence[Document], quotes: dict[int, str], cancelled: Callable[[], bool]) -> dict[int, str]:
+    """What the first 256 MB of documents have for quotes that differ in case, dashes, quotation marks or escapes."""
+    patterns = {at: _pattern(quote, "nearly") for at, quote in quotes.items()}
+    near: dict[int, str] = {}
+    looked = 0
+    for document in documents:
+        looked += document.size
+        left = {at: pattern for at, pattern in patterns.items() if at not in near}
+        if not left or looked > _ENOUGH:
+            break
+        for at, places in _found_in(document, left, cancelled).items():
+            start, end = places[0]
+            with suppress(ChangedError):  # what cannot be read any more is no help
+                near[at] = document.read(start, min(end, start + _MOST_SHOWN)).decode("utf-8", "replace")
+    return near
+
+
+def _explained(citation: Citation, near: str | None) -> Citation:
     if citation.found is not None or citation.why is not None:
         return citation
+    if near is not None:
+        return Citation(citation.quote, why=f"nearly there: the input has {near!r}")
     shortened = "…" in citation.quote or "..." in citation.quote
     why = "not in the input; give pieces that are shortened by dots as quotes of their own" if shortened else "not in the input"
     return Citation(citation.quote, why=why)
@@ -96,8 +122,15 @@ def _pattern(quote: str, how: str) -> Any:  # noqa: ANN401 - RE2's pattern has n
     options.max_mem = 64 << 20
     if how == "exact":
         wanted = b"|".join(re2.escape(each) for each in _spellings(quote))
-    else:
+    elif how == "folded":
         wanted = _BREAK.join(re2.escape(word.encode("utf-8", "replace")) for word in quote.split())
+    else:
+        alike = {
+            mark: rb"\\?(?:" + b"|".join(map(re2.escape, map(str.encode, marks))) + b")" for marks in _ALIKE for mark in marks
+        }
+        wanted = b"(?i)" + _NEAR_BREAK.join(
+            b"".join(alike.get(mark) or re2.escape(mark.encode("utf-8", "replace")) for mark in word) for word in quote.split()
+        )
     return re2.compile(wanted, options=options)
 
 
