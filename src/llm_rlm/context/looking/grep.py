@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import os
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,6 +22,7 @@ from .pattern import AT_ONCE, BadPatternError, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from llm_rlm.context.document import Document
 
@@ -38,6 +40,8 @@ _PART = 32 << 20
 """Bytes that a thread searches at a time."""
 _MOST_IN_PART = 500
 """Texts that a thread searches at a time."""
+_AHEAD = 3
+"""Parts that are being searched, or wait for a thread."""
 _WORTH_A_THREAD = 1 << 18
 """Bytes of a text that RE2 searches for longer than Python needs to open it."""
 _SLOW = 0.05
@@ -140,13 +144,17 @@ def grep(documents: Sequence[tuple[int, Document]], query: Query, cancelled: Can
         def search(parts: list[_Part], most: int) -> list[_Found]:
             return list(_search(parts, patterns, most, cancelled))
 
-        for batches in _several(_batches(documents, cancelled), threads._max_workers):  # noqa: SLF001 - as given above
-            most = limit - kept
-            working = [threads.submit(search, batch, most) for batch in batches]
-            for batch, work in zip(batches, working, strict=True):
-                for part, new in zip(batch, work.result(), strict=True):
-                    kept += _add(found, part, new, limit - kept)
-    return _grepped(found, query.context, cancelled)
+        batches = _batches(documents, cancelled)
+        working: deque[tuple[list[_Part], Future[list[_Found]]]] = deque()
+        while True:
+            for batch in islice(batches, _AHEAD - len(working)):
+                working.append((batch, threads.submit(search, batch, limit - kept)))
+            if not working:
+                break
+            parts, work = working.popleft()
+            for part, new in zip(parts, work.result(), strict=True):
+                kept += _add(found, part, new, limit - kept)
+        return _grepped(found, query.context, cancelled, threads.map)
 
 
 def _threads(documents: Sequence[tuple[int, Document]]) -> int:
@@ -183,11 +191,6 @@ def _parts(number: int, document: Document, cancelled: Cancelled) -> Iterator[_P
         yield _Part(number, document, start, end)
         start = end
     yield _Part(number, document, start, document.size)
-
-
-def _several(batches: Iterator[list[_Part]], count: int) -> Iterator[list[list[_Part]]]:
-    while several := list(islice(batches, count)):
-        yield several
 
 
 def _search(parts: Iterable[_Part], patterns: Patterns, most: int, cancelled: Cancelled) -> Iterator[_Found]:
@@ -237,7 +240,7 @@ class _Searcher:
         while lines.more():
             scan.check(self._cancelled)
             self._pattern = self._patterns.unicode
-            if self._patterns.ascii is not self._pattern and lines.buffer[lines.at : lines.cut].isascii():
+            if self._patterns.ascii is not self._pattern and lines.ascii:
                 self._pattern = self._patterns.ascii
             begun = time.perf_counter()
             if lines.partial:
@@ -347,7 +350,7 @@ class _Searcher:
 # What is told of a match
 
 
-def _grepped(found: dict[int, _Found], context: int, cancelled: Cancelled) -> Grepped:
+def _grepped(found: dict[int, _Found], context: int, cancelled: Cancelled, apply: scan.Map) -> Grepped:
     hits: list[Hit] = []
     unreadable: list[tuple[int, str]] = []
     counts: dict[int, int] = {}
@@ -355,7 +358,8 @@ def _grepped(found: dict[int, _Found], context: int, cancelled: Cancelled) -> Gr
         problem = each.problem
         if problem is None:
             try:
-                hits += _hits(number, each, context, cancelled)
+                lines = scan.lines_of(each.document, [match.start for match in each.matches], cancelled, apply)
+                hits += _hits(number, each, lines, context, cancelled)
             except ChangedError as changed:
                 problem = str(changed)
         if problem is None:
@@ -365,15 +369,13 @@ def _grepped(found: dict[int, _Found], context: int, cancelled: Cancelled) -> Gr
     return Grepped(hits, sum(counts.values()), counts, unreadable)
 
 
-def _hits(number: int, found: _Found, context: int, cancelled: Cancelled) -> list[Hit]:
-    matches = found.matches
-    if not matches:
-        return []
-    lines = scan.lines_of(found.document, [match.start for match in matches], cancelled)
-    hits = []
+def _hits(number: int, found: _Found, lines: Sequence[int], context: int, cancelled: Cancelled) -> list[Hit]:
+    hits: list[Hit] = []
+    if not lines:
+        return hits
     with found.document.open() as file:
         reader = _Reader(file, found.document.size)
-        for match, line in zip(matches, lines, strict=True):
+        for match, line in zip(found.matches, lines, strict=True):
             scan.check(cancelled)
             hits.append(_hit(number, reader, match, line, context))
     return hits
