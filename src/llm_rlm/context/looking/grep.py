@@ -273,7 +273,7 @@ class _Searcher:
             if self._pattern.by_line:
                 start = end = at
             else:
-                start, end = self._pattern.first(buffer, at, cut)
+                start, end = self._pattern.first(buffer, at, cut)[0]
                 if start < 0:
                     return None
             last = buffer.find(b"\n", end, cut + 1)
@@ -282,7 +282,7 @@ class _Searcher:
             if end > stop or self._pattern.by_line:
                 # Once more without the \r, and the line by itself, or with the one byte before it in a line that began earlier.
                 begun = first - (self._line is not None and first == lines.at)
-                start, end = self._pattern.first(bytes(buffer[begun:stop]), first - begun, stop - begun)
+                start, end = self._pattern.first(bytes(buffer[begun:stop]), first - begun, stop - begun)[0]
                 start, end = (start + begun, end + begun) if start >= 0 else (-1, -1)
             if start >= 0:
                 self._take(first, start, end)
@@ -305,8 +305,8 @@ class _Searcher:
         while at <= cut:
             begun, count = at, 0
             while count < AT_ONCE and at <= cut:
-                start, end = first(buffer, at, cut)
-                if start < 0:
+                end = first(buffer, at, cut)[0][1]
+                if end < 0:
                     found.count += count
                     return
                 count += 1
@@ -314,10 +314,9 @@ class _Searcher:
             found.count += count
             while at - begun < AT_ONCE * _DENSE and self._passes_many and at <= cut:
                 begun, clock = at, time.perf_counter()
-                _, end = many(buffer, at, cut + 1)
+                end = many(buffer, at, cut + 1)[0][1]
                 self._passes_many = time.perf_counter() - clock < _SLOW
                 if end < 0:
-                    begun = at - AT_ONCE * _DENSE
                     break
                 found.count += AT_ONCE
                 at = end
@@ -342,8 +341,8 @@ class _Searcher:
         lines = self._lines
         buffer, at, cut = lines.buffer, lines.at, lines.cut
         if not self._pattern.by_line or lines.offset(at) != self._line:
-            return self._pattern.first(buffer, at, cut)
-        start, end = self._pattern.first(bytes(buffer[at : cut + 1]), 0, cut - at)
+            return self._pattern.first(buffer, at, cut)[0]
+        start, end = self._pattern.first(bytes(buffer[at : cut + 1]), 0, cut - at)[0]
         return (start + at, end + at) if start >= 0 else (-1, -1)
 
 
