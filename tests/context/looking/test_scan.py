@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,15 +48,30 @@ def test_it_finds_and_counts_what_bytes_does(
         assert scan.count(text, needle, start, end, going_on) == content.count(needle, start, end)
 
 
-@given(FEW, st.lists(st.integers(0, 60), max_size=8))
+@given(FEW, st.lists(st.integers(0, 60), max_size=8), st.integers(1, 9), st.integers(1, 9))
 def test_the_line_of_an_offset_is_one_more_than_the_newlines_before_it(
-    folder: Path, content: bytes, offsets: list[int]
+    folder: Path, content: bytes, offsets: list[int], part: int, block: int
 ) -> None:
     text = document(folder, content)
     offsets = [min(offset, len(content)) for offset in offsets]
     expected = [content.count(b"\n", 0, offset) + 1 for offset in offsets]
-    assert scan.lines_of(text, offsets) == expected
-    assert [scan.line_of(text, offset) for offset in offsets] == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "_PART", part)
+        patch.setattr(scan, "_COUNTED", block)
+        assert scan.lines_of(text, offsets) == expected
+        assert [scan.line_of(text, offset) for offset in offsets] == expected
+
+
+@pytest.mark.parametrize("line", [b"\n", b"short\n", b"long" * 50 + b"\n", b"\n" + b"long" * 2000])
+def test_lines_are_counted_however_long_they_are_and_by_threads_too(
+    folder: Path, line: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_PART", 1 << 17)
+    text = document(folder, line * (600_000 // len(line)))
+    offsets = [text.size, 300_000, 0, 300_000, 300_001]
+    expected = [text.read(0, offset).count(b"\n") + 1 for offset in offsets]
+    with ThreadPoolExecutor(2) as threads:
+        assert scan.lines_of(text, offsets) == scan.lines_of(text, offsets, going_on, threads.map) == expected
 
 
 def test_bytes_beyond_the_end_of_the_text_are_no_part_of_it(folder: Path) -> None:

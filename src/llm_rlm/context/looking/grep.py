@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import os
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,6 +22,7 @@ from .pattern import AT_ONCE, BadPatternError, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from llm_rlm.context.document import Document
 
@@ -38,6 +40,8 @@ _PART = 32 << 20
 """Bytes that a thread searches at a time."""
 _MOST_IN_PART = 500
 """Texts that a thread searches at a time."""
+_AHEAD = 3
+"""Parts that are being searched, or wait for a thread."""
 _WORTH_A_THREAD = 1 << 18
 """Bytes of a text that RE2 searches for longer than Python needs to open it."""
 _SLOW = 0.05
@@ -140,13 +144,17 @@ def grep(documents: Sequence[tuple[int, Document]], query: Query, cancelled: Can
         def search(parts: list[_Part], most: int) -> list[_Found]:
             return list(_search(parts, patterns, most, cancelled))
 
-        for batches in _several(_batches(documents, cancelled), threads._max_workers):  # noqa: SLF001 - as given above
-            most = limit - kept
-            working = [threads.submit(search, batch, most) for batch in batches]
-            for batch, work in zip(batches, working, strict=True):
-                for part, new in zip(batch, work.result(), strict=True):
-                    kept += _add(found, part, new, limit - kept)
-    return _grepped(found, query.context, cancelled)
+        batches = _batches(documents, cancelled)
+        working: deque[tuple[list[_Part], Future[list[_Found]]]] = deque()
+        while True:
+            for batch in islice(batches, _AHEAD - len(working)):
+                working.append((batch, threads.submit(search, batch, limit - kept)))
+            if not working:
+                break
+            parts, work = working.popleft()
+            for part, new in zip(parts, work.result(), strict=True):
+                kept += _add(found, part, new, limit - kept)
+        return _grepped(found, query.context, cancelled, threads.map)
 
 
 def _threads(documents: Sequence[tuple[int, Document]]) -> int:
@@ -183,11 +191,6 @@ def _parts(number: int, document: Document, cancelled: Cancelled) -> Iterator[_P
         yield _Part(number, document, start, end)
         start = end
     yield _Part(number, document, start, document.size)
-
-
-def _several(batches: Iterator[list[_Part]], count: int) -> Iterator[list[list[_Part]]]:
-    while several := list(islice(batches, count)):
-        yield several
 
 
 def _search(parts: Iterable[_Part], patterns: Patterns, most: int, cancelled: Cancelled) -> Iterator[_Found]:
@@ -237,7 +240,7 @@ class _Searcher:
         while lines.more():
             scan.check(self._cancelled)
             self._pattern = self._patterns.unicode
-            if self._patterns.ascii is not self._pattern and lines.buffer[lines.at : lines.cut].isascii():
+            if self._patterns.ascii is not self._pattern and lines.ascii:
                 self._pattern = self._patterns.ascii
             begun = time.perf_counter()
             if lines.partial:
@@ -270,7 +273,7 @@ class _Searcher:
             if self._pattern.by_line:
                 start = end = at
             else:
-                start, end = self._pattern.first(buffer, at, cut)
+                start, end = self._pattern.first(buffer, at, cut)[0]
                 if start < 0:
                     return None
             last = buffer.find(b"\n", end, cut + 1)
@@ -279,7 +282,7 @@ class _Searcher:
             if end > stop or self._pattern.by_line:
                 # Once more without the \r, and the line by itself, or with the one byte before it in a line that began earlier.
                 begun = first - (self._line is not None and first == lines.at)
-                start, end = self._pattern.first(bytes(buffer[begun:stop]), first - begun, stop - begun)
+                start, end = self._pattern.first(bytes(buffer[begun:stop]), first - begun, stop - begun)[0]
                 start, end = (start + begun, end + begun) if start >= 0 else (-1, -1)
             if start >= 0:
                 self._take(first, start, end)
@@ -302,8 +305,8 @@ class _Searcher:
         while at <= cut:
             begun, count = at, 0
             while count < AT_ONCE and at <= cut:
-                start, end = first(buffer, at, cut)
-                if start < 0:
+                end = first(buffer, at, cut)[0][1]
+                if end < 0:
                     found.count += count
                     return
                 count += 1
@@ -311,10 +314,9 @@ class _Searcher:
             found.count += count
             while at - begun < AT_ONCE * _DENSE and self._passes_many and at <= cut:
                 begun, clock = at, time.perf_counter()
-                _, end = many(buffer, at, cut + 1)
+                end = many(buffer, at, cut + 1)[0][1]
                 self._passes_many = time.perf_counter() - clock < _SLOW
                 if end < 0:
-                    begun = at - AT_ONCE * _DENSE
                     break
                 found.count += AT_ONCE
                 at = end
@@ -339,15 +341,15 @@ class _Searcher:
         lines = self._lines
         buffer, at, cut = lines.buffer, lines.at, lines.cut
         if not self._pattern.by_line or lines.offset(at) != self._line:
-            return self._pattern.first(buffer, at, cut)
-        start, end = self._pattern.first(bytes(buffer[at : cut + 1]), 0, cut - at)
+            return self._pattern.first(buffer, at, cut)[0]
+        start, end = self._pattern.first(bytes(buffer[at : cut + 1]), 0, cut - at)[0]
         return (start + at, end + at) if start >= 0 else (-1, -1)
 
 
 # What is told of a match
 
 
-def _grepped(found: dict[int, _Found], context: int, cancelled: Cancelled) -> Grepped:
+def _grepped(found: dict[int, _Found], context: int, cancelled: Cancelled, apply: scan.Map) -> Grepped:
     hits: list[Hit] = []
     unreadable: list[tuple[int, str]] = []
     counts: dict[int, int] = {}
@@ -355,7 +357,8 @@ def _grepped(found: dict[int, _Found], context: int, cancelled: Cancelled) -> Gr
         problem = each.problem
         if problem is None:
             try:
-                hits += _hits(number, each, context, cancelled)
+                lines = scan.lines_of(each.document, [match.start for match in each.matches], cancelled, apply)
+                hits += _hits(number, each, lines, context, cancelled)
             except ChangedError as changed:
                 problem = str(changed)
         if problem is None:
@@ -365,15 +368,13 @@ def _grepped(found: dict[int, _Found], context: int, cancelled: Cancelled) -> Gr
     return Grepped(hits, sum(counts.values()), counts, unreadable)
 
 
-def _hits(number: int, found: _Found, context: int, cancelled: Cancelled) -> list[Hit]:
-    matches = found.matches
-    if not matches:
-        return []
-    lines = scan.lines_of(found.document, [match.start for match in matches], cancelled)
-    hits = []
+def _hits(number: int, found: _Found, lines: Sequence[int], context: int, cancelled: Cancelled) -> list[Hit]:
+    hits: list[Hit] = []
+    if not lines:
+        return hits
     with found.document.open() as file:
         reader = _Reader(file, found.document.size)
-        for match, line in zip(matches, lines, strict=True):
+        for match, line in zip(found.matches, lines, strict=True):
             scan.check(cancelled)
             hits.append(_hit(number, reader, match, line, context))
     return hits

@@ -56,6 +56,12 @@ class Lines:
         """Bytes that two windows share."""
         return OVERLAP // SMALL if self._block <= LEAST else OVERLAP
 
+    @property
+    def ascii(self) -> bool:
+        """Whether the bytes from `at` to `cut` are all of ASCII."""
+        # What is outside of them is mostly so too, and no copy is needed to see that.
+        return self.buffer.isascii() or self.buffer[self.at : self.cut].isascii()
+
     def pace(self, seconds: float) -> None:
         """Take larger or smaller blocks, since the search of one took so long."""
         if seconds > _SLOW:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llm_rlm.errors import RLMError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    type Span = tuple[int, int]
-    type Match = Callable[[bytes | bytearray, int, int], Span]
+    type Match = Callable[[bytes | bytearray, int, int], Sequence[tuple[int, int]]]
 
 AT_ONCE = 16
 """Matching lines that `many` passes at once. More make automata so large that RE2 goes on without them, at a snail's pace."""
@@ -20,7 +20,6 @@ AT_ONCE = 16
 _MEMORY = 8 << 20
 _MOST_INSTRUCTIONS = 30_000
 _MOST_IN_MANY = 2_000
-_NOWHERE = (-1, -1)
 
 _WORD = r"\pL\pM\pN_"
 _SPACE = r"\t\v\f\r\x{85}\pZ"
@@ -50,9 +49,9 @@ class Pattern:
     r"""A pattern, as functions of a buffer and two offsets in it: what stands outside of them is seen by `^`, `$` and `\b`."""
 
     first: Match
-    """The first match, or (-1, -1). It never holds a newline, unless `by_line`."""
+    """The first match as the one item of a list, [(-1, -1)] if there is none. It never holds a newline, unless `by_line`."""
     many: Match | None
-    """From the beginning of a line: up to the end of the sixteenth line that matches, with its newline; else (-1, -1)."""
+    """From the beginning of a line: up to the end of the sixteenth line that matches, with its newline."""
     by_line: bool
     """Whether the pattern knows beginning and end of a text, so that each line must be looked at as a text by itself."""
 
@@ -130,9 +129,10 @@ def _pattern(text: str, ignore_case: bool, by_line: bool) -> Pattern:  # noqa: F
     import re2  # noqa: PLC0415 - slow to import
 
     one = _compile(f"(?m){text}", ignore_case)
-    anchors = re2._Anchor  # noqa: SLF001 - the public methods take three times as long for each match
     many = None if by_line or one.programsize > _MOST_IN_MANY else _many(text, ignore_case)
-    return Pattern(_matcher(one, anchors.UNANCHORED), many and _matcher(many, anchors.ANCHOR_START), by_line)
+    anchors = re2._Anchor  # noqa: SLF001 - the public methods take three times as long for each match
+    first = partial(one._regexp.Match, anchors.UNANCHORED)  # noqa: SLF001 - as above
+    return Pattern(first, many and partial(many._regexp.Match, anchors.ANCHOR_START), by_line)  # noqa: SLF001 - as above
 
 
 def _many(text: str, ignore_case: bool) -> Any:  # noqa: ANN401, FBT001 - a class of RE2 without types
@@ -141,16 +141,6 @@ def _many(text: str, ignore_case: bool) -> Any:  # noqa: ANN401, FBT001 - a clas
         return _compile(rf"(?m)(?:\C*?(?:{text})\C+?(?m:^)){{{AT_ONCE}}}", ignore_case)
     except BadPatternError:  # the pattern itself is good, but repeats so often that it cannot be repeated
         return None
-
-
-def _matcher(program: Any, anchor: Any) -> Match:  # noqa: ANN401 - classes of RE2 without types
-    match = program._regexp.Match  # noqa: SLF001 - see _pattern
-
-    def search(text: bytes | bytearray, start: int, end: int) -> Span:
-        spans: list[Span] = match(anchor, text, start, end)
-        return spans[0] if spans else _NOWHERE
-
-    return search
 
 
 def _compile(pattern: str, ignore_case: bool) -> Any:  # noqa: ANN401, FBT001 - a class of RE2 without types

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Protocol
 
 from llm_rlm.context.document import BLOCK
 from llm_rlm.errors import RLMError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from llm_rlm.context.document import Document
 
 _NEWLINE = b"\n"
+_PART = 16 << 20
+"""Bytes whose newlines are counted at a time, by one thread."""
+_COUNTED = 1 << 17
+"""Bytes that are read at a time to count newlines: they stay in the processor's cache."""
+_SAMPLE = 1 << 11
+_SHORT = 40
+"""Bytes of a line: in shorter ones, looking at each byte is quicker than leaping."""
+
+
+class Map(Protocol):
+    """What `map` does, and the `map` of a pool of threads."""
+
+    def __call__[Given, Made](self, make: Callable[[Given], Made], given: Iterable[Given], /) -> Iterator[Made]:
+        """Make something of each, in order."""
 
 
 class StoppedError(RLMError):
@@ -110,51 +125,49 @@ def line_of(document: Document, offset: int, cancelled: Callable[[], bool] = lam
     return lines_of(document, [offset], cancelled)[0]
 
 
-def lines_of(document: Document, offsets: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> list[int]:
+def lines_of(
+    document: Document, offsets: Sequence[int], cancelled: Callable[[], bool] = lambda: False, apply: Map = map
+) -> list[int]:
     """The numbers of the lines, from 1, that the bytes at `offsets` are in, in the same order.
 
-    Reads the text once, up to the last of them, at a second or less a GB. Raises ChangedError and StoppedError.
+    Reads the text once, up to the last of them, at a third of a second a GB, or two thirds where lines are short. `apply`
+    is `map`, or that of a pool of threads, which read parts side by side. Raises ChangedError and StoppedError.
     """
-    order = sorted(range(len(offsets)), key=offsets.__getitem__)
-    lines = [1] * len(offsets)
-    if not order:
-        return lines
-    counter = _Counter(_blocks_until(document, offsets[order[-1]], cancelled))
-    for index in order:
-        lines[index] = counter.line(offsets[index])
-    return lines
+    if not offsets:
+        return []
+    last = max(offsets)
+    wanted = {number: list(some) for number, some in groupby(sorted(set(offsets)), lambda offset: offset // _PART)}
+
+    def newlines(number: int) -> list[int]:
+        ends = [*wanted.get(number, ()), min((number + 1) * _PART, last)]
+        return _newlines(document, number * _PART, ends, cancelled)
+
+    lines: dict[int, int] = {}
+    line = 1
+    for number, counts in enumerate(apply(newlines, range(last // _PART + 1))):
+        lines |= {offset: line + count for offset, count in zip(wanted.get(number, ()), counts, strict=False)}
+        line += counts[-1]
+    return [lines[offset] for offset in offsets]
 
 
-def _blocks_until(document: Document, end: int, cancelled: Callable[[], bool]) -> Iterator[bytes]:
-    for block in document.blocks(0, end):
+def _newlines(document: Document, start: int, ends: Sequence[int], cancelled: Callable[[], bool]) -> list[int]:
+    """How many newlines there are from `start` to each of `ends`, which do not fall."""
+    counts: list[int] = []
+    total, begin = 0, start
+    for block in document.blocks(start, ends[-1], _COUNTED):
         check(cancelled)
-        yield block
+        at = 0
+        while len(counts) < len(ends) and ends[len(counts)] < begin + len(block):
+            end = ends[len(counts)] - begin
+            total += block.count(_NEWLINE, at, end)
+            counts.append(total)
+            at = end
+        total += block.count(_NEWLINE, at) if at else _newlines_in(block)
+        begin += len(block)
+    return counts + [total] * (len(ends) - len(counts))
 
 
-class _Counter:
-    """Counts newlines up to offsets that only grow."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self._block = b""
-        self._begin = 0
-        self._at = 0
-        self._line = 1
-
-    def line(self, offset: int) -> int:
-        while offset > self._begin + len(self._block):
-            self._line += _newlines(self._block, self._at)
-            self._begin += len(self._block)
-            self._at = 0
-            block = next(self._blocks, None)
-            if block is None:
-                return self._line
-            self._block = block
-        at = offset - self._begin
-        self._line += self._block.count(_NEWLINE, self._at, at)
-        self._at = at
-        return self._line
-
-
-def _newlines(block: bytes, start: int) -> int:
-    return block.count(_NEWLINE, start)
+def _newlines_in(block: bytes) -> int:
+    """`count` looks at each byte. `replace` leaps from newline to newline: three times as fast where lines are long."""
+    short = block.count(_NEWLINE, 0, _SAMPLE) * _SHORT > _SAMPLE
+    return block.count(_NEWLINE) if short else len(block) - len(block.replace(_NEWLINE, b""))
