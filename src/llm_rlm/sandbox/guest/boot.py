@@ -19,6 +19,7 @@ ORDER = (
     "calls",
     "asking",
     "lazytext",
+    "ahead",
     "corpus",
     "cutting",
     "pieces",
