@@ -150,3 +150,18 @@ def test_a_run_over_a_folder_goes_on_from_another_folder(serve: Serve, tmp_path:
     serve(run("submit(n)"))
     result = llm_rlm("resume", "last", "--max-turns", "9")
     assert (result.exit_code, result.stdout) == (0, "33\n")
+
+
+def test_of_many_files_only_those_that_code_went_through_are_read(serve: Serve, folder: Path) -> None:
+    for number in range(300):
+        (folder / "logs" / f"{number:03}.log").write_text(" ".join(f"{number * prime:012}" for prime in (7919, 104729, 15485863)))
+    code = "seen = 0\nfor name, text in context.items():\n    seen += 1\n    if seen == 200: break\nprint(text)"
+    serve(run(code), submit("done"))
+    told = json.loads(llm_rlm(*ASK, "-c", "logs", "--json", "-q").stdout)
+    coverage = {document["name"]: (document["read"], document["sent"]) for document in told["coverage"]["documents"]}
+    names = sorted(coverage)
+    assert [name for name in names if coverage[name][0]] == names[:200]
+    assert [name for name in names if coverage[name][1]] == [names[199]]
+    assert told["coverage"]["untouched"] == names[200:]
+    hashes = {source["name"]: source["sha256"] for source in told["sources"]}
+    assert all(hashes[name] for name in names[:200])
