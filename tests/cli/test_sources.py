@@ -154,7 +154,8 @@ def test_a_run_over_a_folder_goes_on_from_another_folder(serve: Serve, tmp_path:
 
 def test_of_many_files_only_those_that_code_went_through_are_read(serve: Serve, folder: Path) -> None:
     for number in range(300):
-        (folder / "logs" / f"{number:03}.log").write_text(" ".join(f"{number * prime:012}" for prime in (7919, 104729, 15485863)))
+        text = " ".join(f"{number * prime:012}" for prime in (7919, 104729, 15485863))
+        (folder / "logs" / f"{number:03}.log").write_text(text)
     code = "seen = 0\nfor name, text in context.items():\n    seen += 1\n    if seen == 200: break\nprint(text)"
     serve(run(code), submit("done"))
     told = json.loads(llm_rlm(*ASK, "-c", "logs", "--json", "-q").stdout)
