@@ -25,7 +25,7 @@ _PATIENCE = 5.0
 """Seconds that the end of a run waits for the hashes of what was touched. Coverage, found out meanwhile, has twice as many."""
 
 _BRIEFLY = 0.5
-"""Seconds for the hashes of what was not touched."""
+"""Seconds for the hashes of what was not touched, where that may be many documents."""
 
 _WRITTEN_TOGETHER = 1000
 _NAMES_CONTEXT = re.compile(r"\bcontext\b")
@@ -90,7 +90,7 @@ class Evidence:
     def finish(self, *, hurry: bool) -> None:
         """Find out what is left, and write it down; nothing of it in a `hurry`."""
         now = time.monotonic()
-        self._until = now + _BRIEFLY
+        self._until = now + (_PATIENCE if len(self._context.documents) <= _WRITTEN_TOGETHER else _BRIEFLY)
         if self._service is not None:
             self._service.close()
         if not hurry and self._context.documents:
