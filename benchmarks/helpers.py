@@ -1,9 +1,10 @@
-"""Times of the helpers that look through sources for cells: `python benchmarks/helpers.py grep|index`.
+"""Times of the helpers that look through sources for cells: `python benchmarks/helpers.py grep|index|files`.
 
 python benchmarks/helpers.py grep --size 1000 --rg path/to/rg     # MB; rg if it is not on PATH
 python benchmarks/helpers.py grep --guest 100                     # MB that `re` in the sandbox gets; 0: leave it out
 python benchmarks/helpers.py index --size 100
 python benchmarks/helpers.py index --file book.txt
+python benchmarks/helpers.py files --files 100000                 # of 2 KB: read in a cell, and the whole command over them
 """
 
 import argparse
@@ -13,15 +14,18 @@ import random
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-from llm_rlm.context import Document
+from llm_rlm.context import Coverage, Document, Service, Sources, from_any
 from llm_rlm.context.looking.grep import Query, grep
 from llm_rlm.context.looking.index import Index
+from llm_rlm.run import EXECUTE, SUBMIT
 from llm_rlm.sandbox import Offer, Session
+from llm_rlm.testing import Request, ScriptedServer, call
 
 MB = 10**6
 
@@ -212,9 +216,78 @@ def cancel_seconds(text: Document, folder: Path) -> float:
     return time.perf_counter() - asked[0] if asked else 0.0
 
 
+GOING = {
+    "names": "len(context.names)",
+    "in order": "n = sum(len(text) for text in context.values())",
+    "every fifth": "n = sum(len(context[name]) for name in context.names[::5])",
+    "1,000 anywhere": "n = sum(len(context[context.names[i * 7919 % len(context)]]) for i in range(1000))",
+}
+"""What cells do with many files; each begins with none of them loaded."""
+
+MOST_SECONDS = 600
+
+
+def write_files(root: Path, count: int) -> None:
+    """Files of 2 KB, a hundred in each folder, a hundred folders in each."""
+    draw = random.Random(7)
+    words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randrange(2, 10))) for _ in range(3000)]
+    for number in range(count):
+        folder = root / f"{number // 10000:02}" / f"{number // 100 % 100:02}"
+        if number % 100 == 0:
+            folder.mkdir(parents=True)
+        (folder / f"{number:06}.txt").write_text(f"file {number}\n" + " ".join(draw.choices(words, k=400))[:1980] + "\n")
+
+
+def time_files(given: argparse.Namespace, folder: Path) -> None:
+    root = folder / "files"
+    write_files(root, given.files)
+    begun = time.perf_counter()
+    context = from_any(Sources((str(root),)))
+    print(f"{given.files:,} files of 2 KB: found and looked at in {time.perf_counter() - begun:.2f} s")
+    service = Service(context, Coverage(context.documents), None, lambda _: None)
+    session = Session(Offer("many", None, context.size), NoCalls(), cell_limit=MOST_SECONDS)
+    session.serve(NoCalls(), service)
+    for number, (name, code) in enumerate(GOING.items(), 1):
+        result = session.run_cell(number, f"context._kept.clear(); context._taken = 0\n{code}")
+        print(f"  a cell, {name}: {result.seconds:.2f} s ({result.running:.2f} s its own), {result.outcome}")
+    session.close()
+    for name in ("names", "in order"):
+        time_command(root, folder, name)
+
+
+def time_command(root: Path, folder: Path, name: str) -> None:
+    """The whole command, with a root model that runs one cell and submits. LLM's own log is there already."""
+    stamps: list[float] = []
+
+    def script(request: Request):
+        stamps.append(time.perf_counter())
+        told = any(message["role"] == "tool" for message in request.messages)
+        return call(SUBMIT, answer="done") if told else call(EXECUTE, code=GOING[name])
+
+    (small := folder / "small.txt").write_text("small\n")
+    with ScriptedServer(script) as server, tempfile.TemporaryDirectory(dir=folder) as user:
+        server.write_models_yaml(Path(user), "chat")
+        command = [str(Path(sys.executable).with_name("llm")), "rlm", "ask", "?", "-m", "chat", "-q", "-c"]
+        environment = {**os.environ, "LLM_USER_PATH": user}
+        for source in (small, root):
+            stamps.clear()
+            begun, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(
+                [*command, str(source)], env=environment, timeout=MOST_SECONDS, check=True, stdout=subprocess.DEVNULL
+            )
+            ended, after = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            first, second = (stamp - begun for stamp in stamps)
+            processor = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+            over = "one small file" if source == small else "all"
+            print(
+                f"  the command over {over}, {name}: first request after {first:.2f} s,"
+                f" its cell {second - first:.2f} s, the end {ended - begun - second:.2f} s; {processor:.1f} s of the processor"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["grep", "index"])
+    parser.add_argument("what", choices=["grep", "index", "files"])
     parser.add_argument("--size", type=int, default=100, help="MB of text")
     parser.add_argument("--guest", type=int, default=100, help="MB of it for `re` in the sandbox")
     parser.add_argument("--files", type=int, default=100_000, help="small files")
@@ -225,7 +298,7 @@ def main() -> None:
     given = parser.parse_args()
     given.guest = min(given.guest, given.size)
     with tempfile.TemporaryDirectory(prefix="llm-rlm-benchmark-", dir=os.environ.get("TMPDIR")) as folder:
-        {"grep": time_grep, "index": time_index}[given.what](given, Path(folder))
+        {"grep": time_grep, "index": time_index, "files": time_files}[given.what](given, Path(folder))
 
 
 if __name__ == "__main__":

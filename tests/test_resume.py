@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llm_rlm import RLM, Limits, Rate, RLMToolbox, RunFailedError, Settings, UsageError
+from llm_rlm.context import Sources
 from llm_rlm.journal import Journal
 from llm_rlm.testing import Reply, Request, say
 from scripts import run, scripted, submit, submit_variable
@@ -152,6 +154,22 @@ def test_a_changed_source_is_an_error_that_names_it(serve: Serve, log: Path) -> 
     with pytest.raises(UsageError, match="there is no such file"):
         resume()
     assert models.server.count == asked
+
+
+def test_what_nobody_has_touched_nor_hashed_may_have_been_written_to(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llm_rlm.evidence.Evidence._is_for_touched_only", lambda _: True)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.log", "b.log"):
+        (folder / name).write_text(f"text of {name}")
+    serve(run("[context[name] for name in context if name.endswith('a.log')] and None"), Reply(status=401))
+    with pytest.raises(RunFailedError):
+        RLM("chat").ask("?", Sources((str(folder),)))
+    os.utime(folder / "b.log", ns=(1, 1))
+    serve(submit("done"))
+    assert resume().answer == "done"
 
 
 def test_a_value_is_to_be_given_again_and_has_to_be_the_same(serve: Serve) -> None:

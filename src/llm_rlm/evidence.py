@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from .context import ChangedError, Coverage, Service, examine, find_quotes
@@ -13,14 +15,17 @@ from .errors import RLMError
 from .journal import SourceRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .context import Citation, Context, Covered, Document, Examined
     from .journal import Journal
 
 _PATIENCE = 5.0
-"""Seconds that the end of a run waits for what is found out beside it."""
+"""Seconds that the end of a run waits for the hashes of what was touched. Coverage, found out meanwhile, has twice as many."""
+
+_BRIEFLY = 0.5
+"""Seconds for the hashes of what was not touched, where that may be many documents."""
 
 _WRITTEN_TOGETHER = 1000
 _NAMES_CONTEXT = re.compile(r"\bcontext\b")
@@ -46,6 +51,8 @@ class Evidence:
         self._coverage = Coverage(context.documents)
         self._service: Service | None = None
         self._examining: threading.Thread | None = None
+        self._until = math.inf
+        """When those that nobody has touched are examined no more."""
         self._over = threading.Event()
 
     def helpers(self, cache: Path | None, progress: Callable[[str], None]) -> Service:
@@ -86,15 +93,15 @@ class Evidence:
 
     def finish(self, *, hurry: bool) -> None:
         """Find out what is left, and write it down; nothing of it in a `hurry`."""
-        patience = 0.0 if hurry else _PATIENCE
-        until = time.monotonic() + patience
-        if self._examining is not None:
-            self._examining.join(patience)
-        self._over.set()
+        now = time.monotonic()
+        self._until = now + (_PATIENCE if len(self._context.documents) <= _WRITTEN_TOGETHER else _BRIEFLY)
         if self._service is not None:
             self._service.close()
         if not hurry and self._context.documents:
-            self._cover(lambda: time.monotonic() > until + _PATIENCE)
+            self._cover(lambda: time.monotonic() > now + 2 * _PATIENCE)
+        if not hurry and self._examining is not None:
+            self._examining.join(max(0.0, now + _PATIENCE - time.monotonic()))
+        self._over.set()
         self._journal.add_citations(self._run_id, [_citation_row(citation) for citation in self.citations])
 
     def _cover(self, cancelled: Callable[[], bool]) -> None:
@@ -115,20 +122,34 @@ class Evidence:
     def _examine(self) -> None:
         # A journal that is broken is noticed by those who need it.
         with suppress(RLMError):
-            new: dict[str, dict[str, object]] = {}
-            for document in self._context.documents:
-                if self._over.is_set():
-                    break
-                if document.name not in self._known:
-                    self._examine_one(document, new)
-                if len(new) >= _WRITTEN_TOGETHER:
+            for numbers, cancelled in self._batches():
+                new: dict[str, dict[str, object]] = {}
+                for number in numbers:
+                    document = self._context.documents[number]
+                    if self.sha256(document.name) is None and not cancelled():
+                        self._examine_one(document, new, cancelled)
+                if new:
                     self._journal.know_documents(self._run_id, new)
-                    new = {}
-            self._journal.know_documents(self._run_id, new)
 
-    def _examine_one(self, document: Document, new: dict[str, dict[str, object]]) -> None:
+    def _batches(self) -> Iterator[tuple[list[int], Callable[[], bool]]]:
+        """Documents to examine, some at a time, and when to leave it: those that code has touched before all others."""
+        touched, others = 0, iter(range(len(self._context.documents)))
+        while not self._over.is_set():
+            numbers = self._coverage.touched_after(touched, _WRITTEN_TOGETHER)
+            touched += len(numbers)
+            if numbers:
+                yield numbers, self._over.is_set
+            elif not self._is_for_touched_only() and (numbers := list(islice(others, _WRITTEN_TOGETHER))):
+                yield numbers, self._is_for_touched_only
+            else:
+                return
+
+    def _is_for_touched_only(self) -> bool:
+        return self._over.is_set() or time.monotonic() > self._until
+
+    def _examine_one(self, document: Document, new: dict[str, dict[str, object]], cancelled: Callable[[], bool]) -> None:
         with suppress(ChangedError):  # gone by now: there is no hash of it
-            examined = examine(document, self._over.is_set)
+            examined = examine(document, cancelled)
             if examined is not None:
                 self.examined[document.name] = examined
                 new[document.name] = {"sha256": examined.sha256, "undecodable": examined.undecodable}

@@ -213,3 +213,19 @@ def test_a_text_that_is_gone_before_it_was_loaded_is_named(
     serve(run("1"))
     result = llm_rlm(*ASK, "-c", "logs/b.log", "--json")
     assert (result.exit_code, says in json.loads(result.stdout)["error"]) == (1, True)
+
+
+def test_of_many_files_only_those_that_code_went_through_are_read(serve: Serve, folder: Path) -> None:
+    for number in range(300):
+        text = " ".join(f"{number * prime:012}" for prime in (7919, 104729, 15485863))
+        (folder / "logs" / f"{number:03}.log").write_text(text)
+    code = "seen = 0\nfor name, text in context.items():\n    seen += 1\n    if seen == 200: break\nprint(text)"
+    serve(run(code), submit("done"))
+    told = json.loads(llm_rlm(*ASK, "-c", "logs", "--json", "-q").stdout)
+    coverage = {document["name"]: (document["read"], document["sent"]) for document in told["coverage"]["documents"]}
+    names = sorted(coverage)
+    assert [name for name in names if coverage[name][0]] == names[:200]
+    assert [name for name in names if coverage[name][1]] == [names[199]]
+    assert told["coverage"]["untouched"] == names[200:]
+    hashes = {source["name"]: source["sha256"] for source in told["sources"]}
+    assert all(hashes[name] for name in names[:200])

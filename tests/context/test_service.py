@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,6 @@ from llm_rlm.context import Context, Coverage, Service, Sources, from_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Asked:
@@ -24,7 +24,7 @@ class Asked:
 
     def __call__(self, name: str, **arguments: object) -> Any:
         answer = self.service.answer(name, arguments, lambda: False)
-        return answer if isinstance(answer, str) or name == "read" else json.loads(answer)
+        return answer if isinstance(answer, str) or name in {"read", "texts"} else json.loads(answer)
 
     def grep(self, pattern: str, **more: object) -> Any:
         fixed = {"within": None, "ignore_case": False, "fixed": False, "context": 0, "limit": 10}
@@ -53,6 +53,23 @@ def test_texts_are_listed_and_read_and_what_is_read_is_counted(ask: Asked) -> No
     assert ask("read", document=0, start=2, end=7) == "grün\r\n".encode()[2:7]
     assert ask("fits", document=1) is True
     assert [(covered.read, covered.sent) for covered in ask.coverage.finish([], lambda: False)] == [(5, 0), (0, 0), (0, 0)]
+
+
+def test_what_is_read_ahead_counts_once_it_is_touched(ask: Asked) -> None:
+    assert ask("texts", first=1, end=3) == b"\1\1red sky at night\nno colourname,n\nx,1\ny,2\n"
+    assert ask.coverage.touched() == set()
+    ask.service.touched([2, 0, 99, -1, True, "1", None, [1]])  # of others, a guest can claim nothing
+    assert ask.coverage.touched() == {2}
+    ask("texts", first=0, end=0)
+    ask.service.touched([1])
+    assert ask.coverage.touched() == {2}
+
+
+def test_a_text_that_is_gone_is_left_out_of_those_read_ahead(ask: Asked, context: Context) -> None:
+    Path(context.documents[1].path).unlink()
+    assert ask("texts", first=1, end=3) == b"\0\1name,n\nx,1\ny,2\n"
+    ask.service.touched([1, 2])
+    assert ask.coverage.touched() == {2}
 
 
 def test_a_needle_is_found_and_counted(ask: Asked) -> None:
@@ -109,6 +126,7 @@ def test_sql_queries_the_tables(ask: Asked) -> None:
         ("read", {"document": True, "start": 0, "end": 1}, "document must be a whole number"),
         ("read", {"document": 0, "start": -1, "end": 1}, "start must be a whole number from 0 to 22"),
         ("read", {"document": 0, "start": 5, "end": 1}, "end must be a whole number from 5 to 22"),
+        ("texts", {"first": 1, "end": 4}, "end must be a whole number from 1 to 3"),
         ("find", {"document": 0, "start": 0, "end": 1, "needle": 5, "last": False}, "needle must be a str"),
         ("grep", {"pattern": ""}, "pattern must be a str of 1 to 10,000 characters"),
         ("grep", {"pattern": "x", "ignore_case": 1}, "ignore_case must be True or False"),
@@ -132,8 +150,6 @@ def test_a_bad_pattern_is_said_to_be_one(ask: Asked, pattern: str, says: str) ->
 
 
 def test_a_text_that_is_gone_is_said_to_be(ask: Asked, context: Context) -> None:
-    from pathlib import Path  # noqa: PLC0415 - only here
-
     Path(context.documents[0].path).unlink()
     assert "a.log was there when the run began" in ask("read", document=0, start=0, end=1)
     found = ask.grep("red")

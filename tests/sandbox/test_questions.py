@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,12 @@ from llm_rlm.sandbox.questions import Questions
 from .fakes import Answering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from llm_rlm.calls import CallRequest
 
     from .conftest import Make
+    from .fakes import Deliver
 
 
 class Library:
@@ -42,6 +46,9 @@ class Library:
             case "long":
                 return bytes(1 << 25)
         return b'"ok"'
+
+    def touched(self, documents: Sequence[object]) -> None:
+        self.asked.append(("touched", {"documents": documents}))
 
 
 def read(questions: Questions) -> tuple[int, int, bytes]:
@@ -97,6 +104,18 @@ def test_a_stop_answers_what_is_asked_and_has_the_helper_give_up(questions: Ques
     assert not questions
 
 
+def test_what_a_stopped_cell_asks_later_stops_it_and_another_cell_is_answered(questions: Questions, library: Library) -> None:
+    questions.stop("enough")
+    questions.ask(1, "fine", {})
+    assert read(questions) == (1, 2, b"enough")
+    assert library.asked == []
+    questions.begin_cell()
+    questions.ask(2, "fine", {})
+    while library.asked != [("fine", {})] or questions:
+        time.sleep(0.002)
+    assert read(questions)[:2] == (2, 0)
+
+
 def test_a_guest_that_does_not_wait_is_none_of_ours(questions: Questions) -> None:
     assert questions.ask(1, "hang", {})
     assert not questions.ask(1, "hang", {})
@@ -138,3 +157,62 @@ def test_a_text_that_32_bits_cannot_count_has_its_length_all_the_same(make: Make
     assert session.run("len(context), len([1]), [len(context[:0])]").output == "(10000000000, 1, [0])\n"
     assert "str() of it does not work" in session.run("str(context)").output
     assert "object of type 'int' has no len()" in session.run("len(1)").output
+
+
+class Shelf(Library):
+    """Several texts of one line each."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.texts = [f"text {number}\n".encode() for number in range(count)]
+
+    def answer(self, name: str, arguments: dict[str, Any], cancelled: Callable[[], bool]) -> bytes | str:
+        super().answer(name, arguments, cancelled)
+        if name == "listing":
+            return json.dumps([[f"{n}.txt" for n in range(len(self.texts))], [len(text) for text in self.texts]]).encode()
+        if name == "read":
+            return self.texts[int(arguments["document"])]
+        wanted = self.texts[arguments["first"] : arguments["end"]]
+        return bytes(b"\1" * len(wanted)) + b"".join(wanted)
+
+    @property
+    def told(self) -> list[list[int]]:
+        return [arguments["documents"] for name, arguments in self.asked if name == "touched"]
+
+
+def test_the_host_knows_what_was_touched_before_anything_that_can_rest_on_it(make: Make) -> None:
+    shelf, calls = Shelf(2000), Asking()
+    session = make(Offer("many"))
+    session.serve(calls, shelf)
+    assert session.run("sum(len(text) for text in context.values())").output == f"{sum(map(len, shelf.texts))}\n"
+    assert shelf.told[-1][-1] == 1999
+    assert sorted(number for told in shelf.told for number in told) == list(range(1, 2000))
+    assert [name for name, _ in shelf.asked].count("texts") < 10
+    session.run("context._kept.clear()")
+    shelf.asked.clear()
+    calls.look = lambda: list(shelf.told)
+    session.run("texts = [context[f'{n}.txt'] for n in range(4)]\nawait llm_query(texts[-1])\ncontext['4.txt']\n1 / 0")
+    assert (calls.seen, shelf.told) == ([[1, 2, 3]], [[1, 2, 3], [4]])
+
+
+def test_a_cell_that_asks_all_the_time_is_stopped_and_keeps_its_variables(make: Make) -> None:
+    shelf = Shelf(50)
+    session = make(Offer("many"))
+    session.serve(Answering(), shelf)
+    timer = threading.Timer(0.2, session.interrupt, ["the user stopped the run"])
+    timer.start()
+    result = session.run(
+        "a = 1\nwhile True:\n    context._kept.clear()\n    list(map(context.get, ['9.txt', '40.txt', '25.txt']))"
+    )
+    assert (result.outcome, session.run("a").output) == ("interrupted", "1\n")
+
+
+class Asking(Answering):
+    """Looks at something when the first call comes."""
+
+    look: Callable[[], object] = staticmethod(lambda: None)
+    seen: object = None
+
+    def ask(self, requests: Sequence[CallRequest], deliver: Deliver) -> None:
+        self.seen = self.look()
+        super().ask(requests, deliver)

@@ -33,6 +33,7 @@ MOST_INDEXED = 4 << 30
 """Bytes of texts that `search` makes an index of."""
 
 _MOST_READ = 1 << 23
+_MOST_TEXTS = 4096
 _MOST_PATTERN = 10_000
 _MOST_HITS = 100_000
 _MOST_CONTEXT = 50
@@ -48,7 +49,7 @@ class QuestionError(RLMError):
 
 
 class Service:
-    """The helpers of one run. Questions come one at a time; `coverage` is read by others meanwhile."""
+    """The helpers of one run. Questions come one at a time; `touched` and those who read `coverage` may come meanwhile."""
 
     def __init__(self, context: Context, coverage: Coverage, cache: Path | None, progress: Callable[[str], None]) -> None:
         """`cache` is the folder in which indexes are kept; without one they go with the run. `progress` takes a few words."""
@@ -59,9 +60,12 @@ class Service:
         self._index: Index | None = None
         self._tables: Tables | None = None
         self._by_name: Mapping[str, int] | None = None
+        self._untouched: set[int] = set()
+        """Texts that were last read ahead, and of which the guest has not said that code touched them."""
         self._questions: Mapping[str, Callable[[_Arguments, Cancelled], object]] = {
             "listing": self._listing,
             "read": self._read,
+            "texts": self._texts,
             "fits": self._fits,
             "find": self._find,
             "count": self._count,
@@ -72,7 +76,7 @@ class Service:
         }
 
     def answer(self, name: str, arguments: dict[str, Any], cancelled: Cancelled) -> bytes | str:
-        """The answer as bytes, JSON for all but `read`, or a text that says what is wrong with the question."""
+        """The answer as bytes, JSON for all but `read` and `texts`, or a text that says what is wrong with the question."""
         question = self._questions.get(name)
         if question is None:
             return f"there is no helper {name!r}"
@@ -83,6 +87,13 @@ class Service:
         except (QuestionError, ChangedError, BadPatternError, QueryError) as problem:
             return str(problem)
         return answer if isinstance(answer, bytes) else json.dumps(answer).encode("ascii")
+
+    def touched(self, documents: Sequence[object]) -> None:
+        """Count what was read ahead as read, once code has touched it. Of what was not read ahead a guest can claim nothing."""
+        read = self._untouched.intersection(number for number in documents if type(number) is int)
+        self._untouched -= read
+        for number in read:
+            self._coverage.read(number, 0, self._context.documents[number].size)
 
     def close(self) -> None:
         """End what was started to answer."""
@@ -101,6 +112,23 @@ class Service:
         data = document.read(start, min(end, start + _MOST_READ))
         self._coverage.read(number, start, start + len(data))
         return data
+
+    def _texts(self, given: _Arguments, cancelled: Cancelled) -> bytes:
+        """Several texts whole: a byte for each that says whether it is there, then those that are."""
+        documents = self._context.documents
+        first = given.number("first", 0, len(documents))
+        wanted = documents[first : given.number("end", first, min(len(documents), first + _MOST_TEXTS))]
+        if (size := sum(document.size for document in wanted)) > _MOST_READ:
+            message = f"these texts have {size:,} bytes; at most {_MOST_READ:,} can be read at a time"
+            raise QuestionError(message)
+        parts: list[bytes | None] = []
+        for document in wanted:
+            try:
+                parts.append(None if cancelled() else document.read())
+            except ChangedError:
+                parts.append(None)
+        self._untouched = {number for number, part in enumerate(parts, first) if part is not None}
+        return bytes(part is not None for part in parts) + b"".join(part for part in parts if part is not None)
 
     def _fits(self, given: _Arguments, _: Cancelled) -> object:
         return fits(self._document(given)[1])

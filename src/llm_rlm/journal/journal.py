@@ -109,13 +109,9 @@ class Journal:
         self.write(work)
 
     def know_documents(self, run_id: str, known: Mapping[str, Mapping[str, object]]) -> None:
-        """Record what takes a while to know of sources: `sha256` and `undecodable`, by name."""
-
-        def work(db: sqlite3.Connection) -> None:
-            for name, columns in known.items():
-                _update(db, "documents", {"run_id": run_id, "name": name}, **columns)
-
-        self.write(work)
+        """Record what takes a while to know of sources: `sha256` and `undecodable` of each, by name."""
+        places = [{"run_id": run_id, "name": name} for name in known]
+        self.write(lambda db: _update_all(db, "documents", places, list(known.values())))
 
     def know_coverage(self, run_id: str, touched: Mapping[str, Mapping[str, object]], *, complete: bool) -> None:
         """Record how much was looked at: `read_bytes`, `sent_bytes`, `touched_bytes`, by name; of other sources nothing.
@@ -324,6 +320,8 @@ def _storable(value: object) -> object:
 
 
 def _encodes(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -353,3 +351,14 @@ def _update(db: sqlite3.Connection, table: str, where: Mapping[str, object], **c
     changes = ", ".join(f"{name} = ?" for name in columns)
     wanted = " and ".join(f"{name} = ?" for name in where)
     db.execute(f"update {table} set {changes} where {wanted}", (*map(_storable, columns.values()), *where.values()))  # noqa: S608 - our own names
+
+
+def _update_all(
+    db: sqlite3.Connection, table: str, places: Sequence[Mapping[str, object]], rows: Sequence[Mapping[str, object]]
+) -> None:
+    """Update rows that have the same columns, each in its place."""
+    if rows:
+        changes = ", ".join(f"{name} = ?" for name in rows[0])
+        wanted = " and ".join(f"{name} = ?" for name in places[0])
+        values = [(*map(_storable, row.values()), *place.values()) for row, place in zip(rows, places, strict=True)]
+        db.executemany(f"update {table} set {changes} where {wanted}", values)  # noqa: S608 - our own names

@@ -63,6 +63,7 @@ def attempt(
     assert calls is not None
     key = secrets.token_hex(8)
     calls.begin_cell(cell.number)
+    connection.questions.begin_cell()
     connection.mailbox.listen(cell.output_limit)
     connection.worker.send(
         {

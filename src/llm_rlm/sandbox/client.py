@@ -197,6 +197,7 @@ _FRAME_TYPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "out": {"text": str},
     "done": {"key": str, "error": _MAYBE_TEXT, "tail": str, "total": int, "running": float, "variables": list},
     "calls": {"calls": list},
+    "touched": {"documents": list},
     "ask": {"n": int, "name": str, "arguments": dict},
     "submit": {"text": str, "last": bool, "kind": _MAYBE_TEXT, "quotes": (list, type(None))},
     "value": {"text": str, "last": bool, "kind": _MAYBE_TEXT, "error": _MAYBE_TEXT, "names": (list, type(None))},

@@ -59,10 +59,13 @@ class Connection:
         self.questions.close()
 
     def received(self, worker: Worker, frame: dict[str, Any], size: int) -> None:
-        """Take a frame: calls go to the call handler, questions to the helpers, the rest to whoever waits."""
+        """Take a frame: calls go to the call handler, questions and touched texts to the helpers, the rest to whoever waits."""
         if frame["t"] == "ask":
             if not self.questions.ask(frame["n"], frame["name"], frame["arguments"]):
                 worker.kill("it broke the protocol: a question before the last was answered")
+            return
+        if frame["t"] == "touched":
+            self.questions.helpers.touched(frame["documents"])
             return
         if frame["t"] != "calls":
             if not self.mailbox.put(frame, size):

@@ -42,6 +42,7 @@ class Questions:
         self._open: dict[int, threading.Event] = {}
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._stopped: str | None = None
 
     def __bool__(self) -> bool:
         """Whether a cell waits for an answer."""
@@ -55,15 +56,24 @@ class Questions:
             if number in self._open or len(self._open) >= _MOST_WAITING:
                 return False
             self._open[number] = threading.Event()
-            if self._thread is None:
+            stopped = self._stopped
+            if stopped is None and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="llm-rlm-questions", daemon=True)
                 self._thread.start()
-        self._asked.put(_Question(number, name, arguments))
+        if stopped is not None:
+            self._answer(number, "stop", stopped)
+        else:
+            self._asked.put(_Question(number, name, arguments))
         return True
 
+    def begin_cell(self) -> None:
+        """From now on questions are those of another cell."""
+        self._stopped = None
+
     def stop(self, why: str) -> None:
-        """Give up what is asked now: the cell that waits for it ends."""
+        """Give up what is asked now, and what the same cell asks after it: the cell ends at its next question."""
         with self._lock:
+            self._stopped = why
             numbers = list(self._open)
         for number in numbers:
             self._answer(number, "stop", why)

@@ -77,6 +77,12 @@ class Helpers(Protocol):
         to the cell like such a text.
         """
 
+    def touched(self, documents: Sequence[object]) -> None:
+        """Code has touched these texts, by number, of those that a question had read ahead. Nothing of it is checked yet.
+
+        Comes before any frame that can rest on them, from the session's reading thread: to return at once.
+        """
+
 
 class NoHelpers:
     """Helpers of a session that has no sources."""
@@ -84,6 +90,9 @@ class NoHelpers:
     def answer(self, name: str, arguments: dict[str, Any], cancelled: Callable[[], bool]) -> str:  # noqa: ARG002 - the protocol's
         """There is nothing to answer from."""
         return f"{name}: there is no input to look in"
+
+    def touched(self, documents: Sequence[object]) -> None:
+        """There is none to touch."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def test_it_is_a_mapping_in_order_that_loads_what_is_touched() -> None:
     assert held.reads == []
     assert (context["src/a.py"], context["src/b/utils.py"], context["c.txt"]) == ("a\r\n", "é", "\ufffd")
     assert dict(context.items())["src/a.py"] == "a\r\n"
-    assert (len(held.reads), held.listings) == (3, 1)
+    assert (held.reads, held.many, held.listings) == ([(0, 0, 3)], [(1, 3)], 1)
     assert context.get("nothing", "else") == "else"
 
 
@@ -37,7 +37,7 @@ def test_the_same_text_is_kept_until_room_is_needed() -> None:
     first = context["a"]
     assert context["a"] is first
     assert [context[name][:1] for name in "bca"] == list("bca")
-    assert [read[0] for read in held.reads] == [0, 1, 2, 0]
+    assert ([read[0] for read in held.reads], held.many) == ([0, 0], [(1, 3)])
 
 
 def test_a_text_is_lazy_only_if_the_host_says_that_it_does_not_fit() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from .matching import find_shown
@@ -38,7 +39,7 @@ class Covered:
 
 
 class Coverage:
-    """Keeps count for one run. `read` and `touched` may be called from any thread."""
+    """Keeps count for one run. `read`, `touched` and `touched_after` may be called from any thread."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
         """Nothing was read yet."""
@@ -57,6 +58,11 @@ class Coverage:
         """The documents that code has read something of."""
         with self._lock:
             return {number for number, spans in self._read.items() if len(spans)}
+
+    def touched_after(self, first: int, most: int) -> list[int]:
+        """Of the documents in the order in which code first read something of them, at most so many after the first ones."""
+        with self._lock:
+            return list(islice(self._read, first, first + most))
 
     def finish(self, shown: Iterable[str], cancelled: Callable[[], bool]) -> list[Covered]:
         """All documents in order, and how much of each was read and sent so far.

@@ -264,6 +264,9 @@ class _Matching:
         for number in self._order:
             if number in self._gone:
                 continue
+            if not len(self.found[number]):
+                yield from ((number, start, end) for start, end in self._read[number])
+                continue
             wide = Spans()
             for start, end in self._read[number].without(self.found[number]):
                 wide.add(max(0, start - _MARGIN), end + _MARGIN)
@@ -288,13 +291,18 @@ class _Matching:
     def _scan(self, cuts: Cuts, wanted: dict[bytes, list[_Place]]) -> None:
         """Note where the wanted pieces stand."""
         looking = set(wanted)
+        if not looking:
+            return
         for number, start, end in list(self._open_parts()):
             if self._cancelled():
                 return
             try:
                 for pieces, base in self._pieces(cuts, number, (start, end)):
-                    hits = [at for at, key in enumerate(cuts.keys(pieces)) if key in looking]
-                    offsets = list(accumulate(map(len, pieces), initial=base)) if hits else []
+                    keys = cuts.keys(pieces)
+                    if looking.isdisjoint(keys):
+                        continue
+                    hits = [at for at, key in enumerate(keys) if key in looking]
+                    offsets = list(accumulate(map(len, pieces), initial=base))
                     for at in hits:
                         key = cuts.key(pieces[at])
                         places = wanted[key]

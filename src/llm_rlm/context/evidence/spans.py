@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,9 +63,11 @@ class Spans:
             left.add(at, end)
         return left
 
-    def copy(self) -> Self:
+    def copy(self) -> Spans:
         """The same bytes, to be changed apart."""
-        return type(self)(self)
+        same = Spans()
+        same._starts, same._ends = self._starts[:], self._ends[:]
+        return same
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return zip(self._starts, self._ends, strict=True)

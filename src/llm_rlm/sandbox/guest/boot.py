@@ -20,6 +20,7 @@ ORDER = (
     "functions",
     "asking",
     "lazytext",
+    "ahead",
     "corpus",
     "cutting",
     "pieces",

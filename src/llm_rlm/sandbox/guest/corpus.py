@@ -7,7 +7,8 @@ from sys import getsizeof
 from typing import TYPE_CHECKING, NoReturn
 
 from . import lazytext
-from .lazytext import LazyText
+from .ahead import Ahead
+from .lazytext import BOM, LazyText
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,7 @@ class Corpus(Mapping[str, str | LazyText]):
         self._listed: dict[str, tuple[int, int]] | None = None
         self._names: list[str] | None = None
         self._sizes: dict[str, int] | None = None
+        self._ahead = Ahead(texts, ())
         self._kept: dict[str, str | LazyText] = {}
         self._taken = 0
 
@@ -105,6 +107,7 @@ class Corpus(Mapping[str, str | LazyText]):
         """Number and size of each text, by name; asked of the host once."""
         if self._listed is None:
             names, sizes = self._texts.listing()
+            self._ahead = Ahead(self._texts, sizes)
             self._listed = {name: (number, size) for number, (name, size) in enumerate(zip(names, sizes, strict=True))}
         return self._listed
 
@@ -113,7 +116,8 @@ class Corpus(Mapping[str, str | LazyText]):
         if size > self._most_held and not self._texts.fits(number):
             return LazyText(self._texts, number, size, name)
         self._make_room(size)
-        return lazytext.held(self._texts, number, size)
+        data = self._ahead.take(number)
+        return lazytext.held(self._texts, number, size) if data is None else data.decode("utf-8", "replace").removeprefix(BOM)
 
     def _make_room(self, size: int) -> None:
         """Let go of the texts that were not used for longest."""

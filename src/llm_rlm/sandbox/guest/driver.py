@@ -66,6 +66,8 @@ class Driver:
         self._stop: str | None = None
         self._known: dict[str, tuple[int, int | None]] = {}
         self._budget: dict[str, object] = {}
+        self._touched: list[int] = []
+        """Texts that were read ahead and touched, which the host does not know yet."""
         self.calls = calls.Calls(self._send)
         self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
         self._initial = set(self.namespace)
@@ -74,7 +76,7 @@ class Driver:
         """Put the context and the functions in the namespace."""
         self._dice = dice.Dice(str(setup["seed"]))
         self._asker = asking.Asker(str(setup["window"]), self._send, self._stop_from_host)
-        helping = helpers.Helpers(self._asker)
+        helping = helpers.Helpers(self._asker, self._touched.append)
         self.namespace["context"] = _load_context(setup, helping)
         self.namespace.update(
             llm_query=self._llm_query,
@@ -126,6 +128,10 @@ class Driver:
                 self._send_value(frame["name"])
 
     def _send(self, frame: dict[str, object]) -> None:
+        """Send a frame; before it, which texts were touched: what leaves the guest may rest on them."""
+        if self._touched:
+            self._host.send(encode({"t": "touched", "documents": self._touched}).encode("ascii"))
+            self._touched.clear()
         self._host.send(encode(frame).encode("ascii"))
 
     def _send_output(self, text: str) -> None:

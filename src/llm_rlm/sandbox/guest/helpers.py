@@ -9,6 +9,8 @@ from .corpus import Corpus
 from .lazytext import LazyText
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from .asking import Asker
 
 MOST_HELD = 300_000_000
@@ -20,9 +22,10 @@ _MOST_CACHED = 600_000_000
 class HostTexts:
     """The texts of the run, as the host reads them."""
 
-    def __init__(self, asker: Asker) -> None:
-        """Nothing is asked yet."""
+    def __init__(self, asker: Asker, touch: Callable[[int], None]) -> None:
+        """Nothing is asked yet. `touch` takes the number of a text that was read ahead, once code has touched it."""
         self._asker = asker
+        self.touch = touch
 
     def listing(self) -> tuple[list[str], list[int]]:
         """Names and sizes in bytes, in order."""
@@ -32,6 +35,16 @@ class HostTexts:
     def read(self, document: int, start: int, end: int) -> bytes:
         """A part of a text, of at most 8 MB. Raises HelperError if it is gone."""
         return self._asker.ask("read", document=document, start=start, end=end)
+
+    def read_many(self, first: int, sizes: Sequence[int]) -> list[bytes | None]:
+        """The whole of texts that follow each other, of 8 MB together; None for one that is gone."""
+        answer = self._asker.ask("texts", first=first, end=first + len(sizes))
+        parts: list[bytes | None] = []
+        at = len(sizes)
+        for size, there in zip(sizes, answer, strict=False):  # a byte for each, then those that are there
+            parts.append(answer[at : at + size] if there else None)
+            at += size if there else 0
+        return parts
 
     def fits(self, document: int) -> bool:
         """Whether the sandbox can hold the text as a str."""
@@ -51,10 +64,10 @@ class HostTexts:
 class Helpers:
     """The functions for cells, over all texts of the run."""
 
-    def __init__(self, asker: Asker) -> None:
-        """Nothing is asked yet."""
+    def __init__(self, asker: Asker, touch: Callable[[int], None]) -> None:
+        """Nothing is asked yet. `touch` as of `HostTexts`."""
         self._asker = asker
-        self.texts = HostTexts(asker)
+        self.texts = HostTexts(asker, touch)
 
     def context(self, kind: str, size: int) -> Corpus | LazyText:
         """The variable `context` where it is not held whole: `many` texts, or a `large` one."""

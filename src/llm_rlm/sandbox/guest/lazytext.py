@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NoReturn, Protocol, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 PIECE = 1 << 20
 """Bytes that are read at a time to go through a text."""
@@ -40,6 +40,15 @@ class Texts(Protocol):
 
     def read(self, document: int, start: int, end: int) -> bytes:
         """A part of a text, of at most 8 MB."""
+
+    def read_many(self, first: int, sizes: Sequence[int]) -> Sequence[bytes | None]:
+        """The whole of texts that follow each other, of these sizes, of 8 MB together; None for one that is gone.
+
+        They count as read once they are said to be touched.
+        """
+
+    def touch(self, document: int) -> None:
+        """Code has touched a text of `read_many`."""
 
     def fits(self, document: int) -> bool:
         """Whether the sandbox can hold the text as a str."""
