@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import context as contexts
 from . import models, prompts
 from .budget import Limits
+from .by_code import ByCode
+from .by_tools import ByTools
 from .config import Rate
 from .context import Readable
 from .dispatch import SubModels
@@ -19,7 +21,7 @@ from .prices import Prices, how_to_give
 from .result import Coverage, Result, RunFailedError, Share
 from .resume import Resumption, read
 from .root import Root
-from .run import EXECUTE, SUBMIT, Asked, Run, Settings, Start, cache_path
+from .run import SUBMIT, Asked, Run, Settings, Start, cache_path
 from .spending import Spending
 from .tools import tools_for
 from .turns import AbortedError, Turns
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from .context import AnyContext, Context
     from .continuation import Continuation
     from .result import Finish
+    from .root import Way
     from .run import Observer
 
 _SUB_MODEL_LATER = 0.1
@@ -74,6 +77,8 @@ class RLM:
     """USD: the limit of cost where `limits` has none and the prices of both models are known."""
     cite: bool = False
     """Whether answers are to come with verbatim quotes, which are looked up in the input."""
+    protocol: Literal["tools", "code"] | None = None
+    """How the root model runs code: by calling a tool, or by writing blocks of code. None: by tools, where it supports them."""
 
     @classmethod
     def of_run(cls, run: str, *, key: str | None = None) -> RLM:
@@ -174,7 +179,7 @@ class Asking:
             _check_models(self._resumed, self._model, self._sub_model)
             root = _root(rlm, limits, self._model, self._sub_model, start)
             keep = rlm.log or self._resumed is not None
-            more = {"asked": _asked(rlm), "sources": start.context.again}
+            more = {"asked": _asked(replace(rlm, protocol=root.way.name)), "sources": start.context.again}
             asked = Asked(question, self._model.model_id, limits, keep, root.system, rlm.cite, more)
             self._run = Run(start, sub, asked, observer)
         except BaseException:
@@ -265,6 +270,7 @@ def _asked(rlm: RLM) -> dict[str, object]:
         | {
             "default_cost": rlm.default_cost,
             "cite": rlm.cite,
+            "protocol": rlm.protocol,
         }
     )
 
@@ -286,9 +292,7 @@ def _models(rlm: RLM, prices: Prices) -> tuple[llm.Model, SubModels, Limits]:
     model = models.find(rlm.model)
     sub_model = model if rlm.sub_model is None else models.find(rlm.sub_model)
     sub_model = models.twin(model) if sub_model is model else sub_model
-    if not model.supports_tools:
-        message = f"{model.model_id} does not support tools, which the root model needs: choose another with -m"
-        raise UsageError(message)
+    _check_protocol(rlm, model)
     key = models.key_for(model, rlm.key)
     sub = SubModels(sub_model, key=rlm.key, key_for=model.needs_key, options=rlm.sub_options, prices=prices)
     sub_key = models.key_for(sub_model, rlm.key if sub_model.needs_key == model.needs_key else None)
@@ -300,6 +304,15 @@ def _models(rlm: RLM, prices: Prices) -> tuple[llm.Model, SubModels, Limits]:
     models.warm(model, key)
     models.warm(sub_model, sub_key, after=_SUB_MODEL_LATER)
     return model, sub, limits
+
+
+def _check_protocol(rlm: RLM, model: llm.Model) -> None:
+    if rlm.protocol not in {None, "tools", "code"}:
+        message = f"protocol must be 'tools', 'code' or None, not {rlm.protocol!r}"
+        raise UsageError(message)
+    if rlm.protocol == "tools" and not model.supports_tools:
+        message = f"{model.model_id} does not support tools: leave the protocol out, or let it be 'code'"
+        raise UsageError(message)
 
 
 def _limits(rlm: RLM, prices: Prices, *both: llm.Model) -> Limits:
@@ -319,23 +332,22 @@ def _limits(rlm: RLM, prices: Prices, *both: llm.Model) -> Limits:
 def _root(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, start: Start) -> Root:
     """The conversation with the root model, its system prompt and its tools. A run that is resumed keeps its system prompt."""
     resumed, shown = start.resumed, rlm.settings.output_limit
+    by_tools = rlm.protocol == "tools" or (rlm.protocol is None and model.supports_tools)
+    way: Way = ByTools(tools_for(start.context, shown, _not_called, _not_called, cite=rlm.cite)) if by_tools else ByCode()
     whole = resumed.past.system if resumed is not None else None
     if whole is None:
         system = prompts.render(
             "system",
             context=start.context.describe(),
-            execute=EXECUTE,
-            submit=SUBMIT,
+            acting=way.acting(),
             shown=f"{shown:,}",
             limits=_described(limits),
             sub_model=sub_model.model_id,
             same=", the same model as you, at the same price" if sub_model.model_id == model.model_id else "",
         )
-        cite = prompts.render("cite", submit=SUBMIT) if rlm.cite else ""
+        cite = prompts.render("cite", submit=SUBMIT if by_tools else "submit") if rlm.cite else ""
         whole = "\n\n".join(part for part in (system, cite, rlm.system) if part)
-    root = Root(model, key=models.key_for(model, rlm.key), system=whole, stream=rlm.stream)
-    root.tools = tools_for(start.context, shown, _not_called, _not_called, cite=rlm.cite)
-    return root
+    return Root(model, way, key=models.key_for(model, rlm.key), system=whole, stream=rlm.stream)
 
 
 def _described(limits: Limits) -> str:

@@ -8,14 +8,19 @@ from string import Template
 
 WHEN = {
     "system": "System prompt of the root model in `llm rlm` and `RLM.ask`; `--system` adds to it.",
+    "acting_tools": "Part of the system prompt, for a model that is offered tools.",
+    "acting_code": "Part of the system prompt, for a model that is not: it writes blocks of code.",
     "execute_python": "Description of the tool that runs a cell.",
     "submit_answer": "Description of the tool that ends the run.",
     "no_tool_call": "After the first reply that neither runs code nor submits.",
+    "no_code": "The same, for a model that writes blocks of code.",
+    "answer_withheld": "After a reply with blocks of code that also gives, in its prose, an answer.",
     "malformed_call": "After a reply whose tool arguments could not be parsed.",
     "cite": "Added to the system prompt where the answer is to come with quotes.",
     "no_quotes": "After an answer that came without quotes where they were asked for; once.",
     "quotes_not_found": "After an answer of whose quotes some are not in the input; once.",
     "last_turn": "With the last turn that the limits leave.",
+    "last_turn_code": "The same, for a model that writes blocks of code.",
     "schema": "Added to a sub-call with a schema, for a model that takes none.",
 }
 """Each prompt, and when it is sent."""
