@@ -25,6 +25,7 @@ ORDER = (
     "found",
     "helpers",
     "dice",
+    "dialects",
     "driver",
     "bridge",
 )
