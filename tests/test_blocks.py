@@ -6,7 +6,7 @@ import re
 import textwrap
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llm_rlm.blocks import read
@@ -156,6 +156,7 @@ PIECES = st.sampled_from(
 SOURCES = st.text() | st.lists(PIECES | st.text(max_size=3)).map("".join)
 
 
+@settings(deadline=None)
 @given(source=SOURCES, mark=st.sampled_from("`~"), before=st.sampled_from(["", "prose\n", "- a\n\n"]), closed=st.booleans())
 @example(source='x = """\n```\n"""', mark="`", before="", closed=True)
 @example(source="\r\nx = '\r'", mark="`", before="", closed=True)
@@ -172,6 +173,7 @@ def test_any_source_in_a_fence_that_is_long_enough_comes_back_exactly(
     assert found.prose.endswith("prose") == closed or before == "prose\n"
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES | st.text(max_size=3)).map("".join))
 def test_any_reply_can_be_read(reply: str) -> None:
     found = read(reply)
