@@ -239,10 +239,16 @@ def test_what_cannot_work_is_refused_before_anything_is_sent_or_read(
     assert list(temporary.iterdir()) == []
 
 
-def test_a_model_without_tools_is_refused(serve: Serve) -> None:
+def test_a_model_without_tools_is_not_asked_to_call_them(serve: Serve) -> None:
     serve(submit("done"), supports_tools=False)
-    with pytest.raises(UsageError, match="chat does not support tools"):
-        RLM("chat").ask("?", context="x")
+    with pytest.raises(UsageError, match="chat does not support tools: leave the protocol out, or let it be 'code'"):
+        RLM("chat", protocol="tools").ask("?", context="x")
+
+
+def test_an_unknown_protocol_is_refused(serve: Serve) -> None:
+    serve(submit("done"))
+    with pytest.raises(UsageError, match="protocol must be 'tools', 'code' or None, not 'morse'"):
+        RLM("chat", protocol="morse").ask("?", context="x")  # type: ignore[arg-type]
 
 
 def test_an_async_model_is_refused_by_name() -> None:

@@ -30,6 +30,7 @@ def run(turns: list[PastTurn], cells: list[PastCell]) -> PastRun:
         sub_model="m",
         system="s",
         settings={},
+        coverage_complete=True,
         answer_is_json=False,
         seconds=0.0,
         documents=(),

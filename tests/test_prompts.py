@@ -16,6 +16,7 @@ from llm_rlm.tools import tools_for
 
 SNAPSHOTS = Path(__file__).parent / "prompts"
 VALUES = {
+    "acting": prompts.render("acting_tools", execute=EXECUTE, submit=SUBMIT),
     "context": "`context` is a str of 1,234 bytes of text (big.log).",
     "execute": EXECUTE,
     "submit": SUBMIT,

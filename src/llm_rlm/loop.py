@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import prompts
 from .errors import ModelError, amount
 from .root import reply_from
-from .run import EXECUTE, SUBMIT, show
+from .run import show
 from .tools import perform
 from .turns import AbortedError
 
@@ -75,7 +75,7 @@ class Loop:
             shown = resumed.shown if resumed is not None else {}
             while True:
                 if reply is not None:
-                    say, shown = self._act(reply, shown), {}
+                    say, shown = self._act(reply, shown, last), {}
                     if self._run.answer is not None or last is not None or self._is_over(reply):
                         return self._finish()
                 if self._aborted is not None:
@@ -102,19 +102,23 @@ class Loop:
             budget.reach("turns", budget.usage.turns + 1)
         return self._stopped or (str(budget.reached) if budget.reached is not None else None)
 
-    def _act(self, reply: Reply, shown: Mapping[int, str]) -> str | None:
+    def _act(self, reply: Reply, shown: Mapping[int, str], last: str | None) -> str | None:
         """Do what the reply asks for, but for tool calls whose cells have `shown` something already. Returns what to say next.
 
-        What the tools said is kept for the next turn.
+        What the tools said is kept for the next turn. There is none after the `last`: then what was withheld is done as well.
         """
         if reply.malformed is not None:
             return self._ask_again(reply.malformed)
         self._malformed = 0
         self._results = [(call, shown.get(number) or self._call(call, number)) for number, call in enumerate(reply.calls)]
+        if reply.withheld is not None:
+            if last is None:
+                return prompts.render("answer_withheld")
+            self._call(reply.withheld, len(reply.calls))
         if not reply.is_prose:
             return None
         self._prose = reply.text.strip() or self._prose
-        return prompts.render("no_tool_call", execute=EXECUTE, submit=SUBMIT)
+        return self._root.way.nothing_done()
 
     def _is_over(self, reply: Reply) -> bool:
         """Whether prose is the answer: the root model was asked to submit it, and has not."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import context as contexts
 from . import models, prompts
 from .budget import Limits
+from .by_code import ByCode
+from .by_tools import ByTools
 from .config import Rate
 from .context import Readable
 from .dispatch import SubModels
@@ -21,7 +23,7 @@ from .prices import Prices, how_to_give
 from .result import Coverage, Result, RunFailedError, Share
 from .resume import Following, Resumption, read
 from .root import Root, call_from
-from .run import EXECUTE, SUBMIT, Asked, Run, Settings, Start, cache_path
+from .run import SUBMIT, Asked, Run, Settings, Start, cache_path
 from .spending import Spending
 from .tools import tools_for
 from .turns import AbortedError, Turns
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from .context import AnyContext, Context
     from .journal.history import PastRun
     from .result import Finish
+    from .root import Way
     from .run import Observer
     from .session import Session
     from .turns import Results
@@ -84,6 +87,8 @@ class RLM:
     """Tools and toolboxes of LLM, as `llm -T` takes them, likewise."""
     cite: bool = False
     """Whether answers are to come with verbatim quotes, which are looked up in the input."""
+    protocol: Literal["tools", "code"] | None = None
+    """How the root model runs code: by calling a tool, or by writing blocks of code. None: by tools, where it supports them."""
 
     @classmethod
     def of_run(cls, run: str, *, key: str | None = None) -> RLM:
@@ -201,14 +206,16 @@ class Asking:
         rlm, root = ready.rlm, ready.root
         start = ready.start if before is None else before.next_start()
         self._resumed = resumed = start.resumed
-        more = {"asked": _asked(rlm), "sources": start.context.again}
+        more = {"asked": _asked(replace(rlm, protocol=root.way.name)), "sources": start.context.again}
         keep = rlm.log or resumed is not None
         asked = Asked(question, self._model.model_id, ready.limits, keep, root.system, rlm.cite, more)
         self._run = Run(start, ready.sub, asked, observer)
         results = _recall(root, start, question) if before is None else before.unsent
         spending = Spending(self._model, rlm.options, ready.prices, ready.limits)
         turns = Turns(root, self._run, spending, self._log.add if self._log is not None else None)
-        said = question if start.followed is None else prompts.render("follow_up", question=question, submit=SUBMIT)
+        said = question
+        if start.followed is not None:
+            said = prompts.render("follow_up", question=question, submit=_submit(root.way))
         self._loop = Loop(root, self._run, said, turns, results)
 
     def next_start(self) -> Start:
@@ -343,6 +350,7 @@ def _asked(rlm: RLM) -> dict[str, object]:
             "default_cost": rlm.default_cost,
             "cite": rlm.cite,
             "tools": list(rlm.tools),
+            "protocol": rlm.protocol,
         }
     )
 
@@ -382,9 +390,7 @@ def _models(rlm: RLM, prices: Prices) -> tuple[llm.Model, SubModels, Limits]:
     model = models.find(rlm.model)
     sub_model = model if rlm.sub_model is None else models.find(rlm.sub_model)
     sub_model = models.twin(model) if sub_model is model else sub_model
-    if not model.supports_tools:
-        message = f"{model.model_id} does not support tools, which the root model needs: choose another with -m"
-        raise UsageError(message)
+    _check_protocol(rlm, model)
     key = models.key_for(model, rlm.key)
     sub = SubModels(sub_model, key=rlm.key, key_for=model.needs_key, options=rlm.sub_options, prices=prices)
     sub_key = models.key_for(sub_model, rlm.key if sub_model.needs_key == model.needs_key else None)
@@ -396,6 +402,15 @@ def _models(rlm: RLM, prices: Prices) -> tuple[llm.Model, SubModels, Limits]:
     models.warm(model, key)
     models.warm(sub_model, sub_key, after=_SUB_MODEL_LATER)
     return model, sub, limits
+
+
+def _check_protocol(rlm: RLM, model: llm.Model) -> None:
+    if rlm.protocol not in {None, "tools", "code"}:
+        message = f"protocol must be 'tools', 'code' or None, not {rlm.protocol!r}"
+        raise UsageError(message)
+    if rlm.protocol == "tools" and not model.supports_tools:
+        message = f"{model.model_id} does not support tools: leave the protocol out, or let it be 'code'"
+        raise UsageError(message)
 
 
 def _limits(rlm: RLM, prices: Prices, *both: llm.Model) -> Limits:
@@ -415,23 +430,27 @@ def _limits(rlm: RLM, prices: Prices, *both: llm.Model) -> Limits:
 def _root(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, start: Start, whole: str | None) -> Root:
     """The conversation with the root model, its system prompt and its tools. `whole` is the system prompt that it had."""
     shown = rlm.settings.output_limit
+    by_tools = rlm.protocol == "tools" or (rlm.protocol is None and model.supports_tools)
+    way: Way = ByTools(tools_for(start.context, shown, _not_called, _not_called, cite=rlm.cite)) if by_tools else ByCode()
     if whole is None:
         system = prompts.render(
             "system",
             context=start.context.describe(),
-            execute=EXECUTE,
-            submit=SUBMIT,
+            acting=way.acting(),
             shown=f"{shown:,}",
             limits=_described(limits),
             sub_model=sub_model.model_id,
             same=", the same model as you, at the same price" if sub_model.model_id == model.model_id else "",
         )
-        cite = prompts.render("cite", submit=SUBMIT) if rlm.cite else ""
+        cite = prompts.render("cite", submit=_submit(way)) if rlm.cite else ""
         own = prompts.render("functions", functions=prompt_lines(start.functions)) if start.functions else ""
         whole = "\n\n".join(part for part in (system, own, cite, rlm.system) if part)
-    root = Root(model, key=models.key_for(model, rlm.key), system=whole, stream=rlm.stream)
-    root.tools = tools_for(start.context, shown, _not_called, _not_called, cite=rlm.cite)
-    return root
+    return Root(model, way, key=models.key_for(model, rlm.key), system=whole, stream=rlm.stream)
+
+
+def _submit(way: Way) -> str:
+    """What the root model is told to call with its answer."""
+    return SUBMIT if way.name == "tools" else "submit"
 
 
 def _described(limits: Limits) -> str:

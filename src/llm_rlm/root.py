@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from . import models
 from .budget import Tokens
@@ -34,12 +34,48 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What a reply asks for."""
+
+    text: str
+    """What it says, without what the model was only thinking."""
+    calls: tuple[ToolCall, ...]
+    withheld: ToolCall | None = None
+    """An answer that it gives beside code that has not run yet, so that it was not made of what the code shows."""
+
+
+class Way(Protocol):
+    """How a root model says what it wants done, and is told what came of it."""
+
+    name: Literal["tools", "code"]
+    tools: Sequence[llm.Tool]
+    """What its provider is to offer it."""
+
+    def tell(self, results: Sequence[tuple[ToolCall, str]]) -> tuple[list[llm.ToolResult], str | None]:
+        """What came of its calls: as results of tools, or as text."""
+
+    def hear(self, text: str, calls: Sequence[llm.ToolCall]) -> Heard:
+        """What a reply asks for."""
+
+    def acting(self) -> str:
+        """How it runs code and answers, for its system prompt."""
+
+    def nothing_done(self) -> str:
+        """What it is told after a reply that asks for nothing."""
+
+    def last_turn(self, why: str) -> str:
+        """What it is told with its last turn."""
+
+
+@dataclass(frozen=True)
 class Reply:
     """What the root model said in one turn."""
 
     text: str
     calls: tuple[ToolCall, ...]
     tokens: Tokens
+    withheld: ToolCall | None = None
+    """See `Heard`."""
     malformed: str | None = None
     """Why the reply could not be read, if it could not."""
     messages: tuple[Mapping[str, Any], ...] = ()
@@ -49,8 +85,9 @@ class Reply:
 
     def as_dict(self) -> dict[str, object]:
         """The reply as JSON can hold it."""
-        calls = [{"name": call.name, "arguments": call.arguments, "id": call.id} for call in self.calls]
-        return {"text": self.text, "calls": calls, "malformed": self.malformed}
+        withheld = vars(self.withheld) if self.withheld is not None else None
+        calls = [vars(call) for call in self.calls]
+        return {"text": self.text, "calls": calls, "malformed": self.malformed, "withheld": withheld}
 
     @property
     def is_prose(self) -> bool:
@@ -61,10 +98,10 @@ class Reply:
 class Root:
     """A root model and all that has been said to it and by it in one run."""
 
-    def __init__(self, model: llm.Model, *, key: str | None, system: str, stream: bool) -> None:
-        """Begin a conversation. Nothing is sent yet. Tools are set before the first turn."""
+    def __init__(self, model: llm.Model, way: Way, *, key: str | None, system: str, stream: bool) -> None:
+        """Begin a conversation. Nothing is sent yet."""
         self.model = model
-        self.tools: list[llm.Tool] = []
+        self.way = way
         self.key = key
         self.system = system
         self._stream = stream and model.can_stream
@@ -87,9 +124,10 @@ class Root:
 
     def input_tokens(self, text: str | None, results: Sequence[tuple[ToolCall, str]] = ()) -> int:
         """At most how many input tokens a turn with this has."""
-        unsent = [result.output for result in self._unsent] + [output for _, output in results]
-        tools = "" if self._counted else f"{self.system}{[(tool.description, tool.input_schema) for tool in self.tools]}"
-        return self._counted + models.input_bound(*self._uncounted, *self._unsaid, text, *unsent, tools)
+        unsent, unsaid = self._new(text, results)
+        outputs = [result.output for result in unsent]
+        tools = "" if self._counted else f"{self.system}{[(tool.description, tool.input_schema) for tool in self.way.tools]}"
+        return self._counted + models.input_bound(*self._uncounted, *unsaid, *outputs, tools)
 
     def ask(self, text: str | None, results: Sequence[tuple[ToolCall, str]], options: Mapping[str, object]) -> Reply:
         """Take one turn: say `text`, or give the results of the tools it called, or both.
@@ -97,24 +135,26 @@ class Root:
         Raises what the model or its provider raises; the same turn can then be asked for again. A reply that cannot be read
         is a Reply that says so; what was said in the turn is then said again in the next.
         """
-        import llm  # noqa: PLC0415 - slow to import
-
-        unsent = [llm.ToolResult(name=call.name, output=output, tool_call_id=call.id) for call, output in results]
-        unsent, unsaid = self._unsent + unsent, self._unsaid + ([text] if text else [])
+        unsent, unsaid = self._new(text, results)
         response = self._conversation.prompt("\n\n".join(unsaid) or None, **self._arguments(unsent, options))
         try:
             said = models.read(response)
         except json.JSONDecodeError as problem:
-            if not _is_malformed_call(problem, response):
+            if not self.way.tools or not _is_malformed_call(problem, response):
                 raise
             self._unsent, self._unsaid = unsent, unsaid
             return Reply("", (), models.tokens_of_unfinished(response), malformed=str(problem))
         before, self._history = len(self._history), [*response.prompt.messages, *response.messages()]
         self._unsent, self._unsaid = [], []
-        calls = tuple(ToolCall(call.name, call.arguments, call.tool_call_id) for call in response.tool_calls())
+        heard = self.way.hear(said, response.tool_calls())
         tokens, new = models.tokens_of(response), [message.to_dict() for message in self._history[before:]]
         self._count(tokens, new)
-        return Reply(said, calls, tokens, messages=tuple(new), response=response)
+        return Reply(heard.text, heard.calls, tokens, heard.withheld, messages=tuple(new), response=response)
+
+    def _new(self, text: str | None, results: Sequence[tuple[ToolCall, str]]) -> tuple[list[llm.ToolResult], list[str]]:
+        """What is to be said in a turn, with what could not be said before: results of tools, and texts."""
+        unsent, told = self.way.tell(results)
+        return self._unsent + unsent, self._unsaid + [part for part in (told, text) if part]
 
     def _count(self, tokens: Tokens, new: Sequence[Mapping[str, Any]]) -> None:
         """Take the provider's count of all that was said, where it gives one."""
@@ -129,7 +169,7 @@ class Root:
         arguments: dict[str, Any] = {
             "messages": self._history or [llm.system(self.system)],
             "system": self.system,
-            "tools": self.tools,
+            "tools": self.way.tools,
             "tool_results": results,
             "stream": self._stream,
             "options": dict(options),
@@ -145,7 +185,8 @@ _LONGEST_NAME = 100
 def reply_from(record: Mapping[str, Any]) -> Reply:
     """The reply that `as_dict` recorded."""
     calls = tuple(map(call_from, record["calls"]))
-    return Reply(record["text"], calls, Tokens(), record.get("malformed"))
+    withheld = call_from(record["withheld"]) if record.get("withheld") is not None else None
+    return Reply(record["text"], calls, Tokens(), withheld, record.get("malformed"))
 
 
 def call_from(record: Mapping[str, Any]) -> ToolCall:

@@ -7,10 +7,9 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from . import models, prompts
+from . import models
 from .errors import LimitReachedError, ModelError, RLMError
 from .retries import Policy, failure_of, persist
-from .run import SUBMIT
 from .spending import OUTPUT_TOKENS
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Turns:
         except LimitReachedError:
             return None, last
         self._run.begin_turn(say, [output for _, output in results], offer.bound, last)
-        last_words = prompts.render("last_turn", why=last, submit=SUBMIT) if last is not None else None
+        last_words = self._root.way.last_turn(last) if last is not None else None
         said = "\n\n".join(part for part in (say, last_words) if part)
         turn = partial(self._root.ask, said, results, offer.options)
         threading.Thread(target=self._ask, args=(turn, offer), name="llm-rlm-root", daemon=True).start()

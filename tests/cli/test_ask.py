@@ -107,6 +107,7 @@ def test_json_is_one_object_that_says_all(serve: Serve, log: str) -> None:
             "read": 0.0,
             "sent": 0.0,
             "either": 0.0,
+            "complete": True,
             "untouched": ["big.log"],
             "documents": [{"name": "big.log", "bytes": 8, "read": 0, "sent": 0}],
         },

@@ -26,6 +26,11 @@ _MODEL_OPTIONS = [
     click.option(
         "--tool", "tools", multiple=True, metavar="NAME", help="LLM tool that cells may call; runs on this machine, as you"
     ),
+    click.option(
+        "--protocol",
+        type=click.Choice(["tools", "code"]),
+        help="How the root model runs code: by calling tools, or by writing blocks of code; by tools where it supports them",
+    ),
     click.option("--cite", is_flag=True, help="Ask for verbatim quotes, look them up, and say where they are"),
 ]
 
@@ -55,7 +60,18 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
     if run is not None:
         if question is not None or any(
             is_given(ctx, name)
-            for name in ("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "tools", "dry_run")
+            for name in (
+                "model",
+                "sub_model",
+                "system",
+                "options",
+                "sub_options",
+                "no_log",
+                "cite",
+                "tools",
+                "dry_run",
+                "protocol",
+            )
         ):
             message = "--resume goes on with the question, the models and the record of its run: give none of them"
             raise click.UsageError(message, ctx)
@@ -104,4 +120,5 @@ def engine_of(given: dict[str, Any]) -> RLM:
         default_cost=config.max_cost,
         cite=given["cite"],
         tools=given["tools"],
+        protocol=given["protocol"],
     )

@@ -8,9 +8,13 @@ from string import Template
 
 WHEN = {
     "system": "System prompt of the root model in `llm rlm` and `RLM.ask`; `--system` adds to it.",
+    "acting_tools": "Part of the system prompt, for a model that is offered tools.",
+    "acting_code": "Part of the system prompt, for a model that is not: it writes blocks of code.",
     "execute_python": "Description of the tool that runs a cell.",
     "submit_answer": "Description of the tool that ends the run.",
     "no_tool_call": "After the first reply that neither runs code nor submits.",
+    "no_code": "The same, for a model that writes blocks of code.",
+    "answer_withheld": "After a reply with blocks of code that also gives, in its prose, an answer.",
     "malformed_call": "After a reply whose tool arguments could not be parsed.",
     "functions": "Added to the system prompt where the user has given functions for cells.",
     "cite": "Added to the system prompt where the answer is to come with quotes.",
@@ -20,6 +24,7 @@ WHEN = {
     "long_prompt": "Instead of a question, where a drop-in model is given a prompt that is too long to be one.",
     "earlier": "Before a question to a drop-in model that comes with other input than the conversation had so far.",
     "last_turn": "With the last turn that the limits leave.",
+    "last_turn_code": "The same, for a model that writes blocks of code.",
     "schema": "Added to a sub-call with a schema, for a model that takes none.",
 }
 """Each prompt, and when it is sent."""

@@ -27,6 +27,7 @@ ORDER = (
     "found",
     "helpers",
     "dice",
+    "dialects",
     "driver",
     "bridge",
 )

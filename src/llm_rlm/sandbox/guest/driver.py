@@ -14,13 +14,13 @@ from codecs import utf_8_decode
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import asking, calls, clock, dice, functions, helpers, lazytext, source
+from . import asking, calls, clock, dialects, dice, functions, helpers, lazytext, source
 from .jsontext import decode, encode
 from .output import Output, Stream
 from .results import LLMError, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterator
     from types import CodeType
 
 PIECE = 4_000_000
@@ -70,7 +70,8 @@ class Driver:
         """Texts that were read ahead and touched, which the host does not know yet."""
         self.calls = calls.Calls(self._send)
         self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
-        self._initial = set(self.namespace)
+        self._dialects = dialects.Dialects(self, self._submit)
+        self._initial: dict[str, object] = {}
 
     def start(self, setup: dict[str, Any]) -> None:
         """Put the context and the functions in the namespace."""
@@ -93,7 +94,9 @@ class Driver:
         self.namespace.update({spec["name"]: functions.made(spec, self.calls) for spec in setup.get("functions", ())})
         if setup["size"] > lazytext.MOST_COUNTED:
             self.namespace["len"] = lazytext.length
-        self._initial = set(self.namespace)
+        self.namespace.update(self._dialects.names())
+        # Not the context: a cell that puts something else in its place is to free it.
+        self._initial = {name: value for name, value in self.namespace.items() if name != "context"}
         main = sys.modules["__main__"].__dict__
         main.pop("__file__", None)
         # What cells define is found in `__main__` too: pickle looks there.
@@ -192,6 +195,7 @@ class Driver:
         try:
             self._dice.begin_cell(code)
             await self._execute(source.compile_cell(code, name))
+            self._dialects.end_cell()
         except BaseException as raised:  # noqa: BLE001 - whatever a cell raises is its result
             problem = raised
         # Before any other call: a tracer that the cell left may raise, which removes it, once for each kind.
@@ -269,14 +273,32 @@ class Driver:
         """The variables that are new or have another size, as name, type and length."""
         known, self._known = self._known, {}
         news: list[list[object]] = []
-        for name, value in self.namespace.items():
-            if not _is_users(name) or name in self._initial:
-                continue
+        for name, value in self._variables():
             size = _length(value)
             self._known[name] = (id(value), size)
             if known.get(name) != self._known[name] and issubclass(type(value), _PLAIN):
                 news.append([name[:_LONGEST_NAME], _name(value), size])
         return news[:_MOST_VARIABLES]
+
+    def _variables(self) -> Iterator[tuple[str, object]]:
+        """What cells have made: names that they found there are theirs once they stand for something else."""
+        for name, value in self.namespace.items():
+            if _is_users(name) and name != "context" and not (name in self._initial and self._initial[name] is value):
+                yield name, value
+
+    def names(self) -> list[str]:
+        """The names of the variables that cells have made; of many, the last."""
+        return [name[:_LONGEST_NAME] for name, _ in self._variables()][-_MOST_VARIABLES:]
+
+    def described(self) -> Iterator[str]:
+        """Each of those variables with its type and length."""
+        for name, value in self._variables():
+            size = _length(value)
+            yield f"{name[:_LONGEST_NAME]}: {_name(value)}" + (f"[{size}]" if size is not None else "")
+
+    def show(self, text: str) -> object:
+        """Show a text as if the cell had printed it."""
+        return self._stream.write(text)
 
     # The event loop
 
@@ -320,7 +342,7 @@ class Driver:
 
         `quotes` are strings copied from `context` that the answer rests on.
         """
-        kind, text = _as_answer(answer)
+        kind, text = _as_answer(self._dialects.meant(answer))
         self._send_text("submit", text, kind=kind, quotes=_as_quotes(quotes))
 
     def _left(self) -> dict[str, object]:
@@ -336,18 +358,15 @@ class Driver:
     def _send_value(self, name: str) -> None:
         self._restore()
         try:
-            if name not in self.namespace or name.startswith("__"):
-                self._send_text("value", "", error="missing", names=self._names())
+            missing = name not in self.namespace or name.startswith("__")
+            if missing or self._dialects.is_unused(self.namespace[name]):
+                self._send_text("value", "", error="missing", names=self.names())
                 return
-            kind, text = _as_answer(self.namespace[name])
+            kind, text = _as_answer(self._dialects.meant(self.namespace[name]))
         except Exception as problem:  # noqa: BLE001 - a value may do anything while it is turned into text
             self._send_text("value", "", error=f"{type(problem).__name__}: {problem}"[:500], names=[])
         else:
             self._send_text("value", text, kind=kind)
-
-    def _names(self) -> list[str]:
-        users = [name[:_LONGEST_NAME] for name in self.namespace if _is_users(name) and name not in self._initial]
-        return users[-_MOST_VARIABLES:]
 
 
 def _load_context(setup: dict[str, Any], helping: helpers.Helpers) -> object:
