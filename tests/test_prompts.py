@@ -23,6 +23,7 @@ VALUES = {
     "limits": "30 turns, 1,000 sub-calls, $1.00",
     "sub_model": "small-model",
     "same": "",
+    "children": "\n- CHILDREN",
     "why": "the limit of 30 turns is reached",
     "quotes": "- 'no such words': not in the input",
     "problem": "Expecting value: line 1 column 1 (char 0)",

@@ -58,6 +58,9 @@ def read(run: str) -> PastRun:
         past = past_run(journal, find_run(journal, run))
     finally:
         journal.close()
+    if past.parent is not None:
+        message = f"run {past.id} is a child of run {past.parent}: resume that one, and its children go on"
+        raise UsageError(message)
     if "asked" not in past.settings:
         message = f"run {past.id} was driven by LLM's own chain and cannot be resumed; its answers serve runs that ask the same"
         raise UsageError(message)

@@ -7,21 +7,21 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from . import context as contexts
-from . import models, prompts
+from . import models
+from .briefing import Brief, conversation
 from .budget import Limits
+from .children import Children, Rules, can_have_children, check_depth
 from .config import Rate
 from .context import Readable
 from .dispatch import SubModels
-from .errors import RLMError, UsageError, amount
+from .errors import RLMError, UsageError
 from .llmlog import LLMLog
 from .loop import Loop
 from .prices import Prices, how_to_give
 from .result import Coverage, Result, RunFailedError, Share
 from .resume import Resumption, read
-from .root import Root
-from .run import EXECUTE, SUBMIT, Asked, Run, Settings, Start, cache_path
+from .run import Asked, Run, Settings, Start, cache_path
 from .spending import Spending
-from .tools import tools_for
 from .turns import AbortedError, Turns
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class RLM:
     """USD: the limit of cost where `limits` has none and the prices of both models are known."""
     cite: bool = False
     """Whether answers are to come with verbatim quotes, which are looked up in the input."""
+    depth: int = 1
+    """How deep child runs go that cells start with `rlm_query`, each with a session of its own; 0 for none."""
 
     @classmethod
     def of_run(cls, run: str, *, key: str | None = None) -> RLM:
@@ -161,18 +163,20 @@ class Asking:
             message = "the question is empty"
             raise UsageError(message)
         # Arguments of a command may hold bytes that are no text.
+        check_depth(rlm.depth)
         self._question = question = question.encode("utf-8", "backslashreplace").decode()
         self._resumed = resumption.point() if resumption is not None else None
         prices = Prices(rlm.prices)
         prices.warm()
         # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
         known = _models(rlm, prices) if isinstance(context, Readable) else None
-        start = Start(_context(rlm, context, observer), rlm.settings, self._resumed)
+        start = Start(_context(rlm, context, observer), rlm.settings, self._resumed, children=rlm.depth > 0)
         try:
             self._model, sub, limits = known or _models(rlm, prices)
             self._sub_model = sub.default
             _check_models(self._resumed, self._model, self._sub_model)
-            root = _root(rlm, limits, self._model, self._sub_model, start)
+            brief = _brief(rlm, limits, self._model, self._sub_model)
+            root = conversation(brief, start)
             keep = rlm.log or self._resumed is not None
             more = {"asked": _asked(rlm), "sources": start.context.again}
             asked = Asked(question, self._model.model_id, limits, keep, root.system, rlm.cite, more)
@@ -180,6 +184,8 @@ class Asking:
         except BaseException:
             start.discard()
             raise
+        if rlm.depth:
+            self._run.have_children(Children(self._run, sub, Rules(rlm.depth, limits.turns, rlm.stream)))
         root.recall(self._run.id, question)
         self._log = LLMLog(rlm.llm_log) if rlm.llm_log is not None else None
         spending = Spending(self._model, rlm.options, prices, limits)
@@ -265,6 +271,7 @@ def _asked(rlm: RLM) -> dict[str, object]:
         | {
             "default_cost": rlm.default_cost,
             "cite": rlm.cite,
+            "depth": rlm.depth,
         }
     )
 
@@ -316,38 +323,19 @@ def _limits(rlm: RLM, prices: Prices, *both: llm.Model) -> Limits:
     return rlm.limits
 
 
-def _root(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, start: Start) -> Root:
-    """The conversation with the root model, its system prompt and its tools. A run that is resumed keeps its system prompt."""
-    resumed, shown = start.resumed, rlm.settings.output_limit
-    whole = resumed.past.system if resumed is not None else None
-    if whole is None:
-        system = prompts.render(
-            "system",
-            context=start.context.describe(),
-            execute=EXECUTE,
-            submit=SUBMIT,
-            shown=f"{shown:,}",
-            limits=_described(limits),
-            sub_model=sub_model.model_id,
-            same=", the same model as you, at the same price" if sub_model.model_id == model.model_id else "",
-        )
-        cite = prompts.render("cite", submit=SUBMIT) if rlm.cite else ""
-        whole = "\n\n".join(part for part in (system, cite, rlm.system) if part)
-    root = Root(model, key=models.key_for(model, rlm.key), system=whole, stream=rlm.stream)
-    root.tools = tools_for(start.context, shown, _not_called, _not_called, cite=rlm.cite)
-    return root
-
-
-def _described(limits: Limits) -> str:
-    """The limits as the root model is told them."""
-    all_of = {"turns": limits.turns, "sub-calls": limits.calls, "tokens": limits.tokens, "cost": limits.cost}
-    told = [amount(kind, limit) for kind, limit in all_of.items() if limit is not None]
-    return ", ".join(told) or "none"
-
-
-def _not_called(*_: object, **__: object) -> str:
-    """The loop runs the tools itself, so that it can mend a malformed call and stop at the answer."""
-    raise AssertionError
+def _brief(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model) -> Brief:
+    """What the root model is to know."""
+    return Brief(
+        model,
+        sub_model,
+        limits,
+        key=rlm.key,
+        options=rlm.options,
+        stream=rlm.stream,
+        cite=rlm.cite,
+        more=rlm.system,
+        children=rlm.depth if can_have_children(sub_model) else 0,
+    )
 
 
 def _context(rlm: RLM, context: AnyContext | Context, observer: Observer | None) -> Context:

@@ -86,4 +86,5 @@ def _engine(given: dict[str, Any]) -> RLM:
         prices={**config.prices, **prices(given)},
         default_cost=config.max_cost,
         cite=given["cite"],
+        depth=given["depth"],
     )

@@ -12,6 +12,7 @@ WHEN = {
     "submit_answer": "Description of the tool that ends the run.",
     "no_tool_call": "After the first reply that neither runs code nor submits.",
     "malformed_call": "After a reply whose tool arguments could not be parsed.",
+    "children": "Added to the system prompt, among the functions, where cells may start child runs.",
     "cite": "Added to the system prompt where the answer is to come with quotes.",
     "no_quotes": "After an answer that came without quotes where they were asked for; once.",
     "quotes_not_found": "After an answer of whose quotes some are not in the input; once.",
