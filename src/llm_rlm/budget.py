@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import LimitReachedError, UsageError
 
@@ -297,7 +297,7 @@ class Budget:
 
     def reach(self, kind: str, used: float, run: str = "") -> None:
         """Note that a limit is reached, of turns that of the run, unless another was before."""
-        limit = self.turn_limit(run) if kind == "turns" else getattr(self.limits, kind)
+        limit: Any = self.turn_limit(run) if kind == "turns" else getattr(self.limits, kind)
         with self._changed:
             self._note(LimitReachedError(kind, limit, used), run)
 

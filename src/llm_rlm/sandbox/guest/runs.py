@@ -21,6 +21,7 @@ MOST_QUESTION_CHARACTERS = 100_000
 
 _MOST_SHARE = 0.8
 _LARGE = 100_000
+_BETWEEN = "\n\n"
 
 
 class Runs:
@@ -151,14 +152,14 @@ def _prompt(question: str, context: object) -> str:
     """The one prompt that stands for a child where there may be none. Raises ValueError if it is too long for one."""
     size = _size(context)
     text = _whole(context) if size <= MOST_PROMPT_CHARACTERS else ""
-    if max(size, len(text)) + len(question) > MOST_PROMPT_CHARACTERS:
-        size = max(size, len(text))
+    size = max(size, len(text))
+    if size + len(question) + len(_BETWEEN) > MOST_PROMPT_CHARACTERS:
         message = (
             f"context has {size:,} characters; there can be no further child run below this one, so it would go in one prompt,"
             f" and at most {MOST_PROMPT_CHARACTERS:,} fit: cut it with chunks(), and use llm_batch"
         )
         raise ValueError(message)
-    return f"{question}\n\n{text}" if text else question
+    return f"{question}{_BETWEEN}{text}" if text else question
 
 
 def _whole(context: object) -> str:
