@@ -138,7 +138,8 @@ class Children:
         resumed = continuation(past) if past is not None else None
         start = Start(context, parent.settings, resumed, children=depth > 0, spares=self._spares)
         limits, model, options = replace(parent.budget.limits, turns=rules.turns), sub.default, sub.options or {}
-        brief = Brief(model, model, limits, key=sub.key, options=options, stream=rules.stream, children=depth)
+        key = sub.key if model.needs_key is not None and model.needs_key == sub.key_for else None
+        brief = Brief(model, model, limits, key=key, options=options, stream=rules.stream, children=depth)
         try:
             root = conversation(brief, start)
             asked = Asked(question, model.model_id, limits, keep=False, system=root.system)
