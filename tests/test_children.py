@@ -534,6 +534,21 @@ def test_what_children_show_to_models_counts_for_the_parent_where_it_stands_in_i
     assert 0.45 < result.coverage.sent < 0.55
 
 
+@pytest.mark.parametrize(("given", "touched"), [("context", ["a.txt", "b.txt"]), ("None", [])])
+def test_what_a_child_reads_of_its_parents_texts_counts_for_the_parent(tmp_path: Path, given: str, touched: list[str]) -> None:
+    for name in ("a.txt", "b.txt"):
+        lines = [f"line {i} in the text of {name}, with {i * 7919 % 1000} to tell it from others\n" for i in range(20)]
+        (tmp_path / name).write_text("".join(lines))
+
+    def child(prompt: llm.Prompt) -> Reply:
+        return submit("done") if tool_outputs(prompt) else run("print('\\n'.join(grep('text')))")
+
+    result = ask(f"x = str(await rlm_query('a', {given}))", child, tmp_path)
+    assert result.coverage is not None
+    assert [Path(share.name).name for share in result.coverage.documents if share.read] == touched
+    assert (result.coverage.sent > 0.9) is bool(touched)
+
+
 @pytest.mark.parametrize("which", ["context", "context[name]", "{name: context[name]}"])
 def test_a_child_can_have_all_of_several_texts_or_one_of_them(tmp_path: Path, which: str) -> None:
     (tmp_path / "a.txt").write_text("alpha\n")

@@ -126,6 +126,7 @@ class Above:
     budget: Budget
     journal: Journal
     dispatcher: Dispatcher
+    evidence: Evidence
 
 
 class Below(Performer, Protocol):
@@ -224,7 +225,8 @@ class Run:
             else:
                 self._journal = Journal(journal_path() if asked.keep else None)
                 self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
-            self.evidence = Evidence(self.context, self._journal, self.id, _hashes(resumed))
+            parent = above.evidence if above is not None else None
+            self.evidence = Evidence(self.context, self._journal, self.id, _hashes(resumed), parent)
             if resumed is None:
                 self._record(asked, sub)
             else:
@@ -240,7 +242,7 @@ class Run:
             self._dispatcher, self.evidence.helpers(cache_path() if asked.keep else None, self.observer.helping)
         )
         for cell in resumed.cells if resumed is not None else ():
-            self._note_read(cell.code)
+            self.evidence.cell_runs(cell.code)
         self.observer.run_started(self.budget)
 
     def have_children(self, below: Below) -> None:
@@ -250,7 +252,7 @@ class Run:
     def above(self, call: int) -> Above:
         """What a child has to know of its parent: a child that the call with that id asks for."""
         depth = self._above.depth + 1 if self._above is not None else 1
-        return Above(self.id, call, depth, self.budget, self._journal, self._dispatcher)
+        return Above(self.id, call, depth, self.budget, self._journal, self._dispatcher, self.evidence)
 
     def child(self, call: int) -> PastRun | None:
         """The child run that a call of this run has begun in an earlier life, if it has."""
@@ -302,13 +304,8 @@ class Run:
             result = self._with_its_answer(result)
             self._end_cell(number, result)
             self.observer.cell_finished(result)
-            self._note_read(code)
-        return result
-
-    def _note_read(self, code: str) -> None:
-        """Keep account of what a cell has read; a child's context is its parent's affair."""
-        if self._above is None:
             self.evidence.cell_runs(code)
+        return result
 
     def _with_its_answer(self, result: CellResult) -> CellResult:
         """Take what a cell has submitted, unless the root model is to look at its quotes again."""
