@@ -319,12 +319,13 @@ def test_tokens_and_cost_of_many_children_side_by_side_never_go_over_their_limit
 
 def test_at_most_so_many_children_go_on_at_once_and_all_of_them_are_answered() -> None:
     lock, now, most = threading.Lock(), [0], [0]
+    together = threading.Barrier(2)
 
     def child(prompt: llm.Prompt) -> Reply:
         with lock:
             now[0] += 1
             most[0] = max(now[0], most[0])
-        threading.Event().wait(0.02)
+        together.wait(60)
         with lock:
             now[0] -= 1
         return submit(question(prompt))
