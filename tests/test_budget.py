@@ -221,3 +221,62 @@ def test_reserving_and_settling_never_goes_over_nor_below_nothing(limit: int, re
 )
 def test_amounts_read_as_a_person_writes_them(kind: str, value: float, text: str) -> None:
     assert amount(kind, value) == text
+
+
+def test_turns_are_each_runs_own_and_their_limit_ends_only_the_run_that_meets_it() -> None:
+    budget = Budget(Limits(turns=5))
+    budget.begin_child("child", lambda: False, 2)
+    assert [budget.reserve_turn(run) for run in ("child", "top", "child")] == [0, 0, 0]
+    assert (budget.turns("child"), budget.turns("top"), budget.usage.turns) == (2, 1, 1)
+    assert (budget.left("child")["turns"], budget.left()["turns"]) == (0, 4)
+    with pytest.raises(LimitReachedError, match="the limit of 2 turns is reached"):
+        budget.reserve_turn("child")
+    assert (str(budget.reached_by("child")), budget.reached) == ("the limit of 2 turns is reached", None)
+    assert budget.reserve_turn("top") == 0
+
+
+def test_a_child_counts_as_a_call_and_reserves_nothing() -> None:
+    budget = Budget(Limits(calls=1, cost=1.0))
+    budget.count_child()
+    assert (budget.usage.calls, budget.in_flight, budget.left()["cost"]) == (1, 0, 1.0)
+    with pytest.raises(LimitReachedError, match="the limit of 1 calls is reached"):
+        budget.count_child()
+    assert budget.reached_by("child") is budget.reached is not None
+
+
+def test_a_turn_of_a_child_waits_while_others_are_under_way_that_may_give_back_room() -> None:
+    budget = Budget(Limits(cost=1.0))
+    budget.begin_child("child", lambda: False, None)
+    bound = budget.reserve_call([Bound(0, 0.9)])
+    assert bound is not None
+    got: list[int | None] = []
+    thread = threading.Thread(target=lambda: got.append(budget.reserve_turn("child", [(Bound(0, 0.3), Bound(0, 0.3))])))
+    thread.start()
+    thread.join(0.05)
+    assert not got
+    budget.end_call(bound, Spent(cost=0.1), failed=False)
+    thread.join(20)
+    assert (got, budget.reached) == ([0], None)
+
+
+def test_a_turn_of_a_child_that_is_stopped_waits_no_longer_and_no_limit_is_reached() -> None:
+    budget, stopped = Budget(Limits(cost=1.0)), threading.Event()
+    budget.begin_child("child", stopped.is_set, None)
+    assert budget.reserve_call([Bound(0, 0.9)]) is not None
+    got: list[int | None] = []
+    thread = threading.Thread(target=lambda: got.append(budget.reserve_turn("child", [(Bound(0, 0.3), Bound(0, 0.3))])))
+    thread.start()
+    stopped.set()
+    budget.wake()
+    thread.join(20)
+    assert (got, budget.reached) == ([None], None)
+
+
+def test_room_that_others_do_not_give_back_is_a_limit_for_a_child_too() -> None:
+    budget = Budget(Limits(cost=1.0))
+    budget.begin_child("child", lambda: False, None)
+    assert budget.reserve_turn("child", [(Bound(0, 2.0), Bound()), (Bound(0, 0.4), Bound(0, 0.4))]) == 1
+    budget.begin_child("other", lambda: False, None)
+    budget.settle(Bound(0, 0.4), Spent(cost=0.4))
+    assert budget.reserve_turn("other", [(Bound(0, 0.4), Bound())]) is None
+    assert budget.reached is not None

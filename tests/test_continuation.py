@@ -21,7 +21,7 @@ def cell(number: int, turn: int | None = None, call: int = 0, outcome: str | Non
 
 
 def run(turns: list[PastTurn], cells: list[PastCell]) -> PastRun:
-    nothing: dict[str, Any] = dict.fromkeys(("process", "finish", "limit", "error", "answer"))
+    nothing: dict[str, Any] = dict.fromkeys(("process", "finish", "limit", "error", "answer", "follows"))
     return PastRun(
         **nothing,
         id="run",

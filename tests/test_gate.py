@@ -240,18 +240,28 @@ def test_a_pause_ends_by_itself_for_all_who_wait(busy: bool) -> None:
     assert len(got) == 4
 
 
-def test_closing_sends_away_all_who_wait_and_all_who_come_later() -> None:
+def test_a_stop_sends_away_those_of_its_run_who_wait_or_come_later_and_the_others_wait_on() -> None:
     gate = Gate(1)
-    inside = entered(gate)
+    inside, stopped = entered(gate), threading.Event()
     got: list[Ticket | None] = []
-    threads = [in_thread(lambda: got.append(gate.enter())) for _ in range(200)]
-    until(lambda: waiting(gate) == 200)
-    gate.close()
+    others = [in_thread(lambda: got.append(gate.enter())) for _ in range(3)]
+    until(lambda: waiting(gate) == 3)
+    threads = [in_thread(lambda: got.append(gate.enter(stopped.is_set))) for _ in range(200)]
+    until(lambda: waiting(gate) == 203)
+    stopped.set()
+    gate.wake()
     for thread in threads:
         thread.join(20)
-    assert got == [None] * 200
+    assert (got, waiting(gate)) == ([None] * 200, 3)
+    assert gate.enter(stopped.is_set) is None
     gate.leave(inside)
-    assert gate.enter() is None
+    for count in (1, 2, 3):
+        until(lambda count=count: len(got) == 200 + count)  # type: ignore[misc]
+        ticket = got[-1]
+        assert ticket is not None
+        gate.leave(ticket)
+    for thread in others:
+        thread.join(20)
     assert gate.in_flight == 0
 
 
@@ -264,12 +274,14 @@ def test_a_gate_that_would_let_nobody_through_is_refused(most: int, start: int) 
 def test_waiting_takes_no_processor_time() -> None:
     gate = Gate(1)
     inside = entered(gate)
-    threads = [in_thread(gate.enter) for _ in range(50)]
+    stopped = threading.Event()
+    threads = [in_thread(lambda: gate.enter(stopped.is_set)) for _ in range(50)]
     until(lambda: waiting(gate) == 50)
     before = time.process_time()
     time.sleep(0.1)
     assert time.process_time() - before < 0.05
-    gate.close()
+    stopped.set()
+    gate.wake()
     gate.leave(inside)
     for thread in threads:
         thread.join(20)

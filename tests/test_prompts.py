@@ -30,6 +30,7 @@ VALUES = {
     "begin": "Read this:",
     "end": "Who did it?",
     "conversation": "user: Who?\nassistant: Nobody.",
+    "children": "\n- CHILDREN",
     "why": "the limit of 30 turns is reached",
     "quotes": "- 'no such words': not in the input",
     "problem": "Expecting value: line 1 column 1 (char 0)",

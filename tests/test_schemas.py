@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llm_rlm import ModelError
-from llm_rlm.schemas import parse, validated
+from llm_rlm.schemas import parse, validated, value_of
 
 _DOUBLING = {
     "$defs": {
@@ -53,3 +53,18 @@ def test_an_answer_in_a_fence_is_read() -> None:
 def test_an_answer_that_nests_without_end_is_refused() -> None:
     with pytest.raises(ModelError, match=r"nests more than|not JSON"):
         validated("[" * 200 + "]" * 200, parse("{}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": [1]}', '{"a": [1]}'),
+        (" 42 ", "42"),
+        ("words", None),
+        ("NaN", None),
+        ("[" * 95 + "]" * 95, None),
+        ("[" * 10**5, None),
+    ],
+)
+def test_a_text_that_is_json_has_a_value(text: str, value: str | None) -> None:
+    assert value_of(text) == value

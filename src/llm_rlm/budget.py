@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import LimitReachedError, UsageError
 
@@ -62,7 +62,7 @@ class Limits:
     calls: int | None = 1000
     """Calls to sub-models."""
     turns: int | None = 30
-    """Turns of the root model."""
+    """Turns of the root model, of the run and of each child run."""
     seconds: float | None = None
     """Time on the clock. The turn that is then under way, or one last turn, has `grace` seconds more."""
     tokens: int | None = None
@@ -110,7 +110,7 @@ class Usage:
     cached_input: int = 0
     """Input tokens that the provider had in its cache."""
     turns: int = 0
-    """Turns of the root model."""
+    """Turns of the root model; those of child runs are theirs."""
     cost: float = 0.0
     """USD, as far as it is known."""
     unpriced: int = 0
@@ -125,11 +125,25 @@ class Usage:
 
 
 @dataclass
+class _Child:
+    """What is a child run's own: its turns. All else is of the whole tree."""
+
+    stopped: Callable[[], bool]
+    turns: int
+    limit: int | None
+    reached: LimitReachedError | None = None
+    """Its limit of turns, once that is reached."""
+
+
+@dataclass
 class Budget:
     """Counts what is used and refuses what would go over a limit.
 
     What a request can take at most is reserved before it is sent and given back when it is settled, so that no number of
     requests side by side goes over a limit. What a run's last turn can take is held back from everything else.
+
+    Calls, tokens, cost and time are those of a run and all runs below it. Turns are each run's own: methods that have to do
+    with them take the id of a run, and one that was not begun as a child is the run at the top.
     """
 
     limits: Limits
@@ -144,6 +158,7 @@ class Budget:
     _reservations: int = 0
     _held: dict[str, Bound] = field(default_factory=dict)
     """For each run, what its last turn can take."""
+    _children: dict[str, _Child] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     """Guards all of it: a check and the count that follows it are one step. Notified when something is given back."""
@@ -168,10 +183,7 @@ class Budget:
 
     def _room_for_call(self, bounds: Sequence[Bound]) -> Bound | None:
         """The first that fits, taken; None where others are under way that may give back room."""
-        self._check("seconds", self.limits.seconds, self.seconds())
-        self._check("calls", self.limits.calls, self.usage.calls)
-        if self.reached is not None and self.reached.kind in {"tokens", "cost"}:
-            raise self.reached
+        self._check_call()
         tries = bounds[:1] if self._reservations else bounds
         for bound in tries:
             if self._short(bound) is None:
@@ -183,24 +195,79 @@ class Budget:
             return None
         raise self._refusal(bounds[-1])
 
+    def _check_call(self) -> None:
+        """Raise LimitReachedError if no call may be made."""
+        self._check("seconds", self.limits.seconds, self.seconds())
+        self._check("calls", self.limits.calls, self.usage.calls)
+        if self.reached is not None and self.reached.kind in {"tokens", "cost"}:
+            raise self.reached
+
+    def count_child(self) -> None:
+        """Count a child run among the calls; nothing is reserved for it. Raises LimitReachedError if none may be made."""
+        with self._changed:
+            self._check_call()
+            self.usage.calls += 1
+
+    def begin_child(self, run: str, stopped: Callable[[], bool], limit: int | None, turns: int = 0) -> None:
+        """From now on `run` has turns of its own, and has taken so many of them. None waits for room once it is `stopped`."""
+        with self._changed:
+            self._children[run] = _Child(stopped, turns, limit)
+
+    def fail_child(self) -> None:
+        """A child run has brought no answer."""
+        with self._changed:
+            self.usage.failed += 1
+
+    def turns(self, run: str = "") -> int:
+        """How many turns the run has taken."""
+        child = self._children.get(run)
+        return self.usage.turns if child is None else child.turns
+
+    def turn_limit(self, run: str = "") -> int | None:
+        """How many turns the run may take."""
+        child = self._children.get(run)
+        return self.limits.turns if child is None else child.limit
+
+    def reached_by(self, run: str = "") -> LimitReachedError | None:
+        """The limit that keeps the run from going on, its own or one of all."""
+        child = self._children.get(run)
+        return self.reached if child is None else child.reached or self.reached
+
     def reserve_turn(self, run: str, choices: Sequence[tuple[Bound, Bound]] = ((Bound(), Bound()),)) -> int | None:
         """Count a turn of the root model of `run`, and reserve what it can take. Returns which of the choices fitted first.
 
         Each is what the turn can take, and what the last turn of the run can take once this one is over, which is held back
-        from now on. None, and nothing is reserved, where both together do not fit: then this turn has to be the last. Raises
-        LimitReachedError instead of going over the limit of turns.
+        from now on. None, and nothing is reserved, where both together do not fit: then this turn has to be the last. A child,
+        beside which others go on, waits first for those under way to give back room. Raises LimitReachedError instead of going
+        over the limit of turns.
         """
+        child = self._children.get(run)
         with self._changed:
-            self._check("turns", self.limits.turns, self.usage.turns)
-            held = self._held.pop(run, Bound())
-            for number, (bound, after) in enumerate(choices):
-                if self._short(bound + after) is None:
-                    self._held[run] = after
-                    self._take_turn(bound)
-                    return number
-            self._note(self._short(sum(choices[-1], Bound())))
-            self._held[run] = held
+            self._check_turn(run)
+            while True:
+                waits = child is not None and self._reservations > 0 and not child.stopped()
+                taken = self._room_for_turn(run, choices[:1] if waits else choices)
+                if taken is not None:
+                    self._changed.notify()
+                    return taken
+                if not waits:
+                    break
+                self._changed.wait()
+            self._changed.notify()
+            if child is None or not child.stopped():
+                self._note(self._short(sum(choices[-1], Bound())))
             return None
+
+    def _room_for_turn(self, run: str, choices: Sequence[tuple[Bound, Bound]]) -> int | None:
+        """The first that fits, taken."""
+        held = self._held.pop(run, Bound())
+        for number, (bound, after) in enumerate(choices):
+            if self._short(bound + after) is None:
+                self._held[run] = after
+                self._take_turn(run, bound)
+                return number
+        self._held[run] = held
+        return None
 
     def reserve_last_turn(self, run: str, bounds: Sequence[Bound] = (Bound(),)) -> int:
         """Count the last turn of `run`, out of what was held back for it. Returns which of the bounds fitted first.
@@ -208,11 +275,11 @@ class Budget:
         Raises LimitReachedError where none does.
         """
         with self._changed:
-            self._check("turns", self.limits.turns, self.usage.turns)
+            self._check_turn(run)
             self._held.pop(run, None)
             for number, bound in enumerate(bounds):
                 if self._short(bound) is None:
-                    self._take_turn(bound)
+                    self._take_turn(run, bound)
                     return number
             raise self._refusal(bounds[-1])
 
@@ -228,11 +295,11 @@ class Budget:
             self._held.pop(run, None)
             self._changed.notify_all()
 
-    def reach(self, kind: str, used: float) -> None:
-        """Note that a limit is reached, unless another was before."""
-        limit = getattr(self.limits, kind)
+    def reach(self, kind: str, used: float, run: str = "") -> None:
+        """Note that a limit is reached, of turns that of the run, unless another was before."""
+        limit: Any = self.turn_limit(run) if kind == "turns" else getattr(self.limits, kind)
         with self._changed:
-            self.reached = self.reached or LimitReachedError(kind, limit, used)
+            self._note(LimitReachedError(kind, limit, used), run)
 
     def retry(self, bound: Bound, *, maybe_paid: bool) -> None:
         """Note that an attempt failed and another follows, within the same reservation.
@@ -286,13 +353,16 @@ class Budget:
         """Time since the run began, or was resumed."""
         return time.monotonic() - self._started
 
-    def left(self) -> dict[str, float | None]:
-        """What is left of each limit; None where there is none. Of tokens and cost, what is neither used, reserved nor held."""
+    def left(self, run: str = "") -> dict[str, float | None]:
+        """What is left of each limit; None where there is none. Of tokens and cost, what is neither used, reserved nor held.
+
+        Of turns, what is left to the run.
+        """
         with self._changed:
             taken = self._taken()
         return {
             "calls": _left(self.limits.calls, self.usage.calls),
-            "turns": _left(self.limits.turns, self.usage.turns),
+            "turns": _left(self.turn_limit(run), self.turns(run)),
             "seconds": _left(self.limits.seconds, self.seconds()),
             "tokens": _left(self.limits.tokens, taken.tokens),
             "cost": _left(self.limits.cost, taken.cost),
@@ -316,8 +386,12 @@ class Budget:
         self._reserved += bound
         self._reservations += 1
 
-    def _take_turn(self, bound: Bound) -> None:
-        self.usage.turns += 1
+    def _take_turn(self, run: str, bound: Bound) -> None:
+        child = self._children.get(run)
+        if child is None:
+            self.usage.turns += 1
+        else:
+            child.turns += 1
         self._take(bound)
 
     def _count(self, spent: Spent, bound: Bound) -> None:
@@ -340,14 +414,24 @@ class Budget:
             self._note(error := LimitReachedError(kind, limit, used))
             raise error
 
+    def _check_turn(self, run: str) -> None:
+        limit, used = self.turn_limit(run), self.turns(run)
+        if limit is not None and used >= limit:
+            self._note(error := LimitReachedError("turns", limit, used), run)
+            raise error
+
     def _refusal(self, bound: Bound) -> LimitReachedError:
         error = self._short(bound)
         assert error is not None
         self._note(error)
         return error
 
-    def _note(self, error: LimitReachedError | None) -> None:
-        self.reached = self.reached or error
+    def _note(self, error: LimitReachedError | None, run: str = "") -> None:
+        child = self._children.get(run)
+        if child is not None and error is not None and error.kind == "turns":
+            child.reached = child.reached or error
+        else:
+            self.reached = self.reached or error
 
 
 _ROUNDING = 1e-9

@@ -43,3 +43,5 @@ class CallReply:
     """One short line for the model that wrote the code: no paths, no keys, no trace."""
     unknown: bool = False
     """It was asked in a replay and is not in the journal."""
+    held_up: bool = False
+    """A limit of the whole run, or a stop, kept a child run from going on: it does so when the run is resumed."""

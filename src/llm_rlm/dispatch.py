@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 CONCURRENCY = 256
 """Calls at once, unless told otherwise."""
 
+CHILDREN = 4
+"""Child runs at once, unless told otherwise."""
+
 _MOST_REFUSED_RECORDED = 10_000
 _EMPTY = "the model answered nothing"
 _DAY = 86_400.0
@@ -68,6 +71,8 @@ class Manner:
     cache_days: float | None = 0
     """Days for which an answer serves later runs; 0 for none, None for ever."""
     policy: Policy = field(default_factory=Policy)
+    children: int = CHILDREN
+    """Child runs at once, at each depth."""
 
 
 type Deliver = Callable[[CallReply], None]
@@ -108,11 +113,48 @@ class _StoppedError(RLMError):
     """The run was stopped before another attempt could be made."""
 
 
+class _Shared:
+    """What the dispatchers of a run and of all runs below it share: so many calls at once are those of the whole tree."""
+
+    def __init__(self, manner: Manner) -> None:
+        self.calls = _Pool(manner.concurrency)
+        self.gates: dict[str, Gate] = {}
+        self.lanes: dict[str | None, _Lane] = {}
+        self.lock = threading.Lock()
+        """Guards all but the first."""
+        self._most = manner.children
+        self._children: list[_Pool] = []
+        """For each depth a pool: a run waits for those below it, which therefore must not wait for its place."""
+
+    def children(self, depth: int) -> _Pool:
+        """The threads in which the children of runs at that depth go on."""
+        with self.lock:
+            while len(self._children) <= depth:
+                self._children.append(_Pool(self._most))
+            return self._children[depth]
+
+    def close(self, then: Callable[[], None]) -> None:
+        """Let the threads end, those of children first: what they still ask is made. Calls `then` at the end of the last."""
+        with self.lock:
+            pools = [self.calls, *reversed(self._children)]
+        for pool in pools:
+            then = partial(pool.close, then)
+        then()
+
+
 class Dispatcher:
     """Makes the calls of one run."""
 
-    def __init__(self, journal: Journal, run_id: str, budget: Budget, sub: SubModels, manner: Manner | None = None) -> None:
-        """Nothing is sent yet."""
+    def __init__(
+        self,
+        journal: Journal,
+        run_id: str,
+        budget: Budget,
+        sub: SubModels,
+        manner: Manner | None = None,
+        above: Dispatcher | None = None,
+    ) -> None:
+        """Nothing is sent yet. `above` is the dispatcher of the run that this one is a child of."""
         self.performers: dict[CallKind, Performer] = {}
         """Who does what is asked besides questions to models."""
         self._journal = journal
@@ -122,11 +164,10 @@ class Dispatcher:
         self._manner = manner or Manner()
         days = self._manner.cache_days
         self._cached_since = 0.0 if days is None else time.time() - days * _DAY if days else None
-        self._pool = _Pool(self._manner.concurrency)
+        self._shared: _Shared = above._shared if above is not None else _Shared(self._manner)  # noqa: SLF001 - one of us
+        self._depth: int = above._depth + 1 if above is not None else 0  # noqa: SLF001 - one of us
         self._lock = threading.Lock()
-        """Guards those around it: calls are numbered, joined and given their model one at a time."""
-        self._lanes: dict[str | None, _Lane] = {}
-        self._gates: dict[str, Gate] = {}
+        """Guards what follows: calls are numbered and joined one at a time."""
         self._seen: Counter[str] = Counter()
         self._cell: int | None = None
         self._earlier: Sequence[Earlier] = ()
@@ -146,7 +187,13 @@ class Dispatcher:
     def ask(self, requests: Sequence[CallRequest], deliver: Deliver) -> None:
         """Start calls; each is delivered once. Returns at once."""
         calls = [self._number(request) for request in requests]
-        self._pool.submit([partial(self._answer, call) for call in calls if not self._join(call, deliver)])
+        fresh = [call for call in calls if not self._join(call, deliver)]
+        for pool, kinds in ((self._shared.calls, {"model", "function"}), (self._shared.children(self._depth), {"run"})):
+            pool.submit([partial(self._answer, call) for call in fresh if call.request.kind in kinds])
+
+    def below(self, run_id: str) -> Dispatcher:
+        """A dispatcher for a child of this run, that shares with it what bounds the calls at once."""
+        return Dispatcher(self._journal, run_id, self._budget, self._sub, self._manner, self)
 
     def begin_cell(self, number: int) -> None:
         """Calls from now on are those of this cell. Of one that ran before, equal calls are numbered as they were."""
@@ -168,28 +215,29 @@ class Dispatcher:
 
     def left(self) -> dict[str, float | None]:
         """What is left of each limit."""
-        return self._budget.left()
+        return self._budget.left(self._run_id)
 
     def stop(self, why: str) -> None:
         """Send nothing more: calls that wait are answered with `why`, those under way are let finish."""
         with self._lock:
             self._why_stopped = self._why_stopped or why
             self._stopped.set()
-            gates = list(self._gates.values())
+        with self._shared.lock:
+            gates = list(self._shared.gates.values())
         for gate in gates:
-            gate.close()
+            gate.wake()
         self._budget.wake()
 
     def cancel(self) -> None:
-        """Break off what is under way, once stopped. Where a model's client does not allow that, it goes on unheard."""
-        with self._lock:
-            lanes = list(self._lanes.values())
+        """Break off what is under way, of all runs, once stopped. Where a model's client does not allow it, it goes on."""
+        with self._shared.lock:
+            lanes = list(self._shared.lanes.values())
         for lane in lanes:
             models.cancel(lane.model)
 
     def close(self, then: Callable[[], None]) -> None:
-        """Let the threads end. `then` is called when the last call under way has been recorded, perhaps much later."""
-        self._pool.close(then)
+        """Let the threads end, of all runs. `then` is called when the last call under way is recorded, perhaps much later."""
+        self._shared.close(then)
 
     # Numbering and joining
 
@@ -249,32 +297,51 @@ class Dispatcher:
             return self._refuse(call, str(problem), "arguments")
         except LimitReachedError as problem:
             return self._refuse(call, str(problem), "limit")
-        ticket = lane.gate.enter() if offer is not None else None
+        ticket = lane.gate.enter(self._stopped.is_set) if offer is not None else None
         if offer is None or ticket is None:
             if offer is not None:
                 self._budget.give_back_call(offer.bound)
             return self._refuse(call, self._why_stopped, "stop")
-        return self._send(call, _Sending(lane, arguments, offer, ticket, self._manner.policy.seconds))
+        sending = _Sending(lane, arguments, offer, ticket, self._manner.policy.seconds)
+        sending.stopped = self._stopped.is_set
+        return self._send(call, sending)
 
     def _perform(self, call: _Call) -> CallReply:
         """Have done what is no question to a model; recorded before and after, as those are."""
         performer = self.performers.get(call.request.kind)
         if performer is None:
             return self._refuse(call, f"this run has no {call.request.kind} {call.request.prompt[:100]!r}", "arguments")
-        number = self._journal.begin_call(self._run_id, self._record(call), Bound())
+        try:
+            number = self._begin(call)
+        except LimitReachedError as problem:
+            return self._refuse(call, str(problem), "limit")
         reply = performer.perform(call.request, number, self._stopped.is_set)
-        if reply.error is None:
-            self._journal.end_call(number, reply.text, Spent(), servable=False)
-            return _checked(call.request, reply.text)
-        if self._stopped.is_set():
+        stopped = self._stopped.is_set() and reply.error is not None
+        if reply.held_up or stopped:
             self.held_up.add(call.cell)
-        self._journal.fail_call(number, "stop" if self._stopped.is_set() else reply.error, reply.error)
+        if reply.error is None:
+            self._journal.end_call(number, reply.text, Spent(cost=0.0), servable=False)
+            if reply.held_up:
+                self._journal.hold_up_call(number)
+            return _checked(call.request, reply.text)
+        self._journal.fail_call(number, "stop" if stopped else "limit" if reply.held_up else reply.error, reply.error)
+        if call.request.kind == "run":
+            self._budget.fail_child()
         return reply
+
+    def _begin(self, call: _Call) -> int:
+        """Record what is about to be done; a child run that goes on is where it was. Raises LimitReachedError."""
+        if call.request.kind == "run":
+            number = self._journal.begin_again(self._run_id, call.key, call.occurrence) if self._rewound else None
+            if number is not None:
+                return number
+            self._budget.count_child()
+        return self._journal.begin_call(self._run_id, self._record(call), Bound())
 
     def _recorded(self, call: _Call) -> CallReply | None:
         """What the journal has of this very call, asked by the same cell before."""
         known = self._journal.outcome_of(call.run_id, call.key, call.occurrence) if self._rewound else None
-        if known is not None and known.answer is not None:
+        if known is not None and known.answer is not None and (call.request.replay or not known.held_up):
             return _checked(call.request, known.answer)
         if call.request.replay:
             error = known.error if known is not None else "this call is not in the journal"
@@ -354,7 +421,7 @@ class Dispatcher:
         if held_up is not None:
             self.held_up.add(call.cell)
         maybe_paid = not isinstance(problem, _StoppedError) and failure_of(sending.problem or problem).maybe_paid
-        error, public = held_up or sending.error, str(problem) if isinstance(problem, RLMError) else _public(problem)
+        error, public = held_up or sending.error, str(problem) if isinstance(problem, RLMError) else public_error(problem)
         self._budget.end_call(sending.offer.bound, None, failed=True, maybe_paid=maybe_paid)
         self._journal.fail_call(number, error, public, maybe_paid=maybe_paid)
         return CallReply(0, error=public)
@@ -363,10 +430,10 @@ class Dispatcher:
 
     def _lane(self, name: str | None) -> _Lane:
         """What calls of that model have in common. Raises ModelError for one that cannot be called."""
-        with self._lock:
-            if name not in self._lanes:
-                self._lanes[name] = self._open_lane(name)
-            return self._lanes[name]
+        with self._shared.lock:
+            if name not in self._shared.lanes:
+                self._shared.lanes[name] = self._open_lane(name)
+            return self._shared.lanes[name]
 
     def _open_lane(self, name: str | None) -> _Lane:
         model = models.find(name) if name is not None else self._sub.default
@@ -376,9 +443,7 @@ class Dispatcher:
             )
             raise ModelError(message)
         models.keep_clients(model, timeout=self._manner.call_timeout)
-        gate = self._gates.setdefault(model.model_id, Gate(self._manner.concurrency))
-        if self._stopped.is_set():
-            gate.close()
+        gate = self._shared.gates.setdefault(model.model_id, Gate(self._manner.concurrency))
         spending = Spending(model, self._options(name), self._sub.prices, self._budget.limits)
         return _Lane(model, self._key(model), gate, spending)
 
@@ -415,10 +480,11 @@ class _Sending:
         """What became of the last attempt, for the journal."""
         self._arguments = arguments
         self._ticket: Ticket | None = ticket
+        self.stopped: Callable[[], bool] = lambda: False
 
     def attempt(self) -> Completion:
         """Ask once. Raises what the model or its provider raises."""
-        self._ticket = self._ticket or self.lane.gate.enter()
+        self._ticket = self._ticket or self.lane.gate.enter(self.stopped)
         if self._ticket is None:
             message = "the run was stopped"
             raise _StoppedError(message)
@@ -504,7 +570,9 @@ class _Pool:
 
 
 def _checked(request: CallRequest, text: str) -> CallReply:
-    """The answer, its value checked against the schema if there was one."""
+    """The answer, its value checked against the schema if there was one. What a child run answers may be JSON by itself."""
+    if request.kind == "run":
+        return CallReply(0, text, data=schemas.value_of(text))
     if request.schema is None:
         return CallReply(0, text)
     try:
@@ -513,7 +581,7 @@ def _checked(request: CallRequest, text: str) -> CallReply:
         return CallReply(0, error=str(problem))
 
 
-def _public(problem: Exception) -> str:
+def public_error(problem: Exception) -> str:
     """What the sandbox may know of an error: its kind. The journal has the rest."""
     status = getattr(problem, "status_code", None)
     return f"the model did not answer ({type(problem).__name__}{f', HTTP {status}' if isinstance(status, int) else ''})"

@@ -34,8 +34,18 @@ _NAMES_CONTEXT = re.compile(r"\bcontext\b")
 class Evidence:
     """Keeps account of one run's documents. Its methods may be called from any thread."""
 
-    def __init__(self, context: Context, journal: Journal, run_id: str, known: Mapping[str, str] | None = None) -> None:
-        """Nothing is read yet. `known` are hashes of documents, by name, of an earlier life of the run."""
+    def __init__(
+        self,
+        context: Context,
+        journal: Journal,
+        run_id: str,
+        known: Mapping[str, str] | None = None,
+        parent: Evidence | None = None,
+    ) -> None:
+        """Nothing is read yet. `known` are hashes of documents, by name, of an earlier life of the run.
+
+        What a child run reads of documents of its parent counts for the parent.
+        """
         self._context = context
         self._journal = journal
         self._run_id = run_id
@@ -48,7 +58,8 @@ class Evidence:
         self.citations: Sequence[Citation] = ()
         """Where the quotes of the answer are."""
         self._known = known or {}
-        self._coverage = Coverage(context.documents)
+        self._is_child = parent is not None
+        self._coverage = parent.coverage_of(context) if parent is not None else Coverage(context.documents)
         self._service: Service | None = None
         self._examining: threading.Thread | None = None
         self._until = math.inf
@@ -59,6 +70,14 @@ class Evidence:
         """What answers the cells' questions; what they read is counted. `cache` is where indexes are kept."""
         self._service = Service(self._context, self._coverage, cache, progress)
         return self._service
+
+    def coverage_of(self, lent: Context) -> Coverage:
+        """Keeps count for a child run: also for this one, where the child has documents of it."""
+        first = lent.documents[0] if lent.documents else None
+        for number, document in enumerate(self._context.documents):
+            if document is first:
+                return Coverage(lent.documents, self._coverage, number)
+        return Coverage(lent.documents)
 
     def record(self) -> SourceRecord:
         """Which documents there are, and what was skipped, for the journal."""
@@ -78,11 +97,12 @@ class Evidence:
     def cell_runs(self, code: str) -> None:
         """Code that names `context` has read it, where it is held whole: nothing tells which part.
 
-        From here on the documents are examined beside the run, so that its start does not wait for that.
+        From here on the documents are examined beside the run, so that its start does not wait for that. Those of a child are
+        its parent's, or stand in the record.
         """
         if self._context.kind in {"text", "json"} and _NAMES_CONTEXT.search(code):
             self._coverage.read(0, 0, self._context.size)
-        if self._examining is None and self._context.documents:
+        if self._examining is None and self._context.documents and not self._is_child:
             self._examining = threading.Thread(target=self._examine, name="llm-rlm-examine", daemon=True)
             self._examining.start()
 

@@ -47,7 +47,6 @@ class Gate:
         """Guards all that follows."""
         self._in_flight = 0
         self._queue: deque[_Waiter] = deque()
-        self._closed = False
         self._cuts = 0
         self._successes = 0
         """Since the width has changed."""
@@ -64,21 +63,24 @@ class Gate:
         """How many are under way."""
         return self._in_flight
 
-    def enter(self) -> Ticket | None:
-        """Wait until another call may begin; None once the gate is closed, and nothing may."""
+    def enter(self, stopped: Callable[[], bool] = lambda: False) -> Ticket | None:
+        """Wait until another call may begin; None once its run is `stopped`, of which `wake` tells those who wait."""
         with self._lock:
-            if not self._closed and not self._queue and self._is_open():
+            if stopped():
+                return None
+            if not self._queue and self._is_open():
                 return self._admit()
             waiter = _Waiter()
-            if self._closed:
-                return None
             self._queue.append(waiter)
         while True:
             with self._lock:
                 if waiter.ticket is None:
                     self._let_in()
-                if waiter.ticket is not None or self._closed:
+                if waiter.ticket is not None:
                     return waiter.ticket
+                if stopped():
+                    self._go_away(waiter)
+                    return None
                 seconds = self._left() if self._queue[0] is waiter else None
             waiter.wait(seconds)
 
@@ -101,12 +103,17 @@ class Gate:
                     self._queue[0].wake()
             self._let_in()
 
-    def close(self) -> None:
-        """Let nobody in any more: who waits, and who comes later, is sent away."""
+    def wake(self) -> None:
+        """Let those who wait look whether their run is stopped. The others, of other runs, wait on."""
         with self._lock:
-            self._closed = True
-            while self._queue:
-                self._queue.popleft().wake()
+            for waiter in self._queue:
+                waiter.wake()
+
+    def _go_away(self, waiter: _Waiter) -> None:
+        self._queue.remove(waiter)
+        if self._queue:
+            # The first is the one who notices the end of a pause.
+            self._queue[0].wake()
 
     def _is_open(self) -> bool:
         return self._in_flight < self._width and self._clock() >= self._opens

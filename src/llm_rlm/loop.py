@@ -94,13 +94,14 @@ class Loop:
 
     def _why_last(self) -> str | None:
         """Why the turn to come is the last, if it is."""
-        budget = self._run.budget
-        left = budget.left()
+        budget, run = self._run.budget, self._run.id
+        left = budget.left(run)
         if left["seconds"] == 0:
             budget.reach("seconds", budget.seconds())
         elif left["turns"] == 1:
-            budget.reach("turns", budget.usage.turns + 1)
-        return self._stopped or (str(budget.reached) if budget.reached is not None else None)
+            budget.reach("turns", budget.turns(run) + 1, run)
+        reached = budget.reached_by(run)
+        return self._stopped or (str(reached) if reached is not None else None)
 
     def _act(self, reply: Reply, shown: Mapping[int, str], last: str | None) -> str | None:
         """Do what the reply asks for, but for tool calls whose cells have `shown` something already. Returns what to say next.
@@ -139,7 +140,7 @@ class Loop:
         if self._run.answer is not None:
             return "Error: not run, the answer has been submitted."
         done = perform(self._run, call.name, None if call.malformed else call.arguments, number)
-        return done if isinstance(done, str) else f"{show(done)}\n{standing(self._run.budget, done)}"
+        return done if isinstance(done, str) else f"{show(done)}\n{standing(self._run.budget, done, self._run.id)}"
 
     def _finish(self) -> Finish:
         """What the model last said without submitting it is the best answer there is, if it has not submitted."""
@@ -148,7 +149,7 @@ class Loop:
             self._run.take_prose(self._prose)
         if self._stopped is not None:
             return "interrupted"
-        if self._run.budget.reached is not None:
+        if self._run.budget.reached_by(self._run.id) is not None:
             return "limit"
         return "submitted" if submitted else "prose"
 
@@ -169,10 +170,10 @@ class Loop:
             timer.cancel()
 
 
-def standing(budget: Budget, result: CellResult) -> str:
-    """The line that tells the root model where it stands after a cell."""
-    left, usage, turns = budget.left(), budget.usage, budget.limits.turns
-    parts = [f"{result.seconds:.1f} s", f"turn {usage.turns}" + (f" of {turns}" if turns is not None else "")]
+def standing(budget: Budget, result: CellResult, run: str = "") -> str:
+    """The line that tells the root model of a run where it stands after a cell."""
+    left, usage, turns = budget.left(run), budget.usage, budget.turn_limit(run)
+    parts = [f"{result.seconds:.1f} s", f"turn {budget.turns(run)}" + (f" of {turns}" if turns is not None else "")]
     if usage.calls or usage.cached:
         parts.append(f"{usage.calls} sub-calls so far" + (f", {usage.failed} failed" if usage.failed else ""))
     if left["calls"] is not None:

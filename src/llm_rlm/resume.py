@@ -83,6 +83,9 @@ def read_session(run: str) -> list[PastRun]:
         before = followed_by(journal, past)
     finally:
         journal.close()
+    if past.parent is not None:
+        message = f"run {past.id} is a child of run {past.parent}: resume that one, and its children go on"
+        raise UsageError(message)
     if "asked" not in past.settings:
         message = f"run {past.id} was driven by LLM's own chain and cannot be resumed; its answers serve runs that ask the same"
         raise UsageError(message)

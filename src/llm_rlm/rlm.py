@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import context as contexts
 from . import models, prompts
+from .briefing import Brief, conversation, submit_name
 from .budget import Limits
-from .by_code import ByCode
-from .by_tools import ByTools
+from .children import Children, Rules, check_depth
 from .config import Rate
 from .context import Readable
 from .dispatch import SubModels
-from .errors import RLMError, UsageError, amount
-from .functions import as_functions, prompt_lines
+from .errors import RLMError, UsageError
+from .functions import as_functions
 from .llmlog import LLMLog
 from .loop import Loop
 from .prices import Prices, how_to_give
 from .result import Coverage, Result, RunFailedError, Share
 from .resume import Following, Resumption, read
-from .root import Root, call_from
-from .run import SUBMIT, Asked, Run, Settings, Start, cache_path
+from .root import call_from
+from .run import Asked, Reach, Run, Settings, Start, cache_path
 from .spending import Spending
-from .tools import tools_for
 from .turns import AbortedError, Turns
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from .context import AnyContext, Context
     from .journal.history import PastRun
     from .result import Finish
-    from .root import Way
+    from .root import Root
     from .run import Observer
     from .session import Session
     from .turns import Results
@@ -89,6 +88,8 @@ class RLM:
     """Whether answers are to come with verbatim quotes, which are looked up in the input."""
     protocol: Literal["tools", "code"] | None = None
     """How the root model runs code: by calling a tool, or by writing blocks of code. None: by tools, where it supports them."""
+    depth: int = 1
+    """How deep child runs go that cells start with `rlm_query`, each with a session of its own; 0 for none."""
 
     @classmethod
     def of_run(cls, run: str, *, key: str | None = None) -> RLM:
@@ -167,20 +168,21 @@ class Ready:
 
         `past` is the run to go on with, or the one to follow.
         """
+        check_depth(rlm.depth)
         self.rlm = rlm
         self.prices = Prices(rlm.prices)
         self.prices.warm()
         # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
         known = _models(rlm, self.prices) if isinstance(context, Readable) else None
         resumed, followed = (past.point(), past.followed) if past is not None else (None, None)
-        functions = as_functions(rlm.functions, rlm.tools)
-        self.start = Start(_context(rlm, context, observer), rlm.settings, resumed, followed, functions)
+        reach = Reach(as_functions(rlm.functions, rlm.tools), children=rlm.depth > 0)
+        self.start = Start(_context(rlm, context, observer), rlm.settings, resumed, followed, reach)
         try:
             self.model, self.sub, self.limits = known or _models(rlm, self.prices)
             if past is not None:
                 _check_models(past.past, self.model, self.sub.default)
             system = past.past.system if past is not None else None
-            self.root = _root(rlm, self.limits, self.model, self.sub.default, self.start, system)
+            self.root = conversation(_brief(rlm, self.limits, self.model, self.sub.default), self.start, system)
         except BaseException:
             self.discard()
             raise
@@ -210,12 +212,14 @@ class Asking:
         keep = rlm.log or resumed is not None
         asked = Asked(question, self._model.model_id, ready.limits, keep, root.system, rlm.cite, more)
         self._run = Run(start, ready.sub, asked, observer)
+        if rlm.depth:
+            self._run.have_children(Children(self._run, ready.sub, Rules(rlm.depth, ready.limits.turns, rlm.stream)))
         results = _recall(root, start, question) if before is None else before.unsent
         spending = Spending(self._model, rlm.options, ready.prices, ready.limits)
         turns = Turns(root, self._run, spending, self._log.add if self._log is not None else None)
         said = question
         if start.followed is not None:
-            said = prompts.render("follow_up", question=question, submit=_submit(root.way))
+            said = prompts.render("follow_up", question=question, submit=submit_name(root.way))
         self._loop = Loop(root, self._run, said, turns, results)
 
     def next_start(self) -> Start:
@@ -351,6 +355,7 @@ def _asked(rlm: RLM) -> dict[str, object]:
             "cite": rlm.cite,
             "tools": list(rlm.tools),
             "protocol": rlm.protocol,
+            "depth": rlm.depth,
         }
     )
 
@@ -427,42 +432,20 @@ def _limits(rlm: RLM, prices: Prices, *both: llm.Model) -> Limits:
     return rlm.limits
 
 
-def _root(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, start: Start, whole: str | None) -> Root:
-    """The conversation with the root model, its system prompt and its tools. `whole` is the system prompt that it had."""
-    shown = rlm.settings.output_limit
-    by_tools = rlm.protocol == "tools" or (rlm.protocol is None and model.supports_tools)
-    way: Way = ByTools(tools_for(start.context, shown, _not_called, _not_called, cite=rlm.cite)) if by_tools else ByCode()
-    if whole is None:
-        system = prompts.render(
-            "system",
-            context=start.context.describe(),
-            acting=way.acting(),
-            shown=f"{shown:,}",
-            limits=_described(limits),
-            sub_model=sub_model.model_id,
-            same=", the same model as you, at the same price" if sub_model.model_id == model.model_id else "",
-        )
-        cite = prompts.render("cite", submit=_submit(way)) if rlm.cite else ""
-        own = prompts.render("functions", functions=prompt_lines(start.functions)) if start.functions else ""
-        whole = "\n\n".join(part for part in (system, own, cite, rlm.system) if part)
-    return Root(model, way, key=models.key_for(model, rlm.key), system=whole, stream=rlm.stream)
-
-
-def _submit(way: Way) -> str:
-    """What the root model is told to call with its answer."""
-    return SUBMIT if way.name == "tools" else "submit"
-
-
-def _described(limits: Limits) -> str:
-    """The limits as the root model is told them."""
-    all_of = {"turns": limits.turns, "sub-calls": limits.calls, "tokens": limits.tokens, "cost": limits.cost}
-    told = [amount(kind, limit) for kind, limit in all_of.items() if limit is not None]
-    return ", ".join(told) or "none"
-
-
-def _not_called(*_: object, **__: object) -> str:
-    """The loop runs the tools itself, so that it can mend a malformed call and stop at the answer."""
-    raise AssertionError
+def _brief(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model) -> Brief:
+    """What the root model is to know."""
+    return Brief(
+        model,
+        sub_model,
+        limits,
+        key=rlm.key,
+        options=rlm.options,
+        stream=rlm.stream,
+        cite=rlm.cite,
+        more=rlm.system,
+        children=rlm.depth,
+        protocol=rlm.protocol,
+    )
 
 
 def _context(rlm: RLM, context: AnyContext | Context, observer: Observer | None) -> Context:

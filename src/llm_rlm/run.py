@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 from . import prompts
 from .budget import Bound, Budget, Limits
 from .continuation import Followed
-from .dispatch import CONCURRENCY, Dispatcher, Manner
+from .dispatch import CHILDREN, CONCURRENCY, Dispatcher, Manner, Performer
 from .errors import SandboxError
 from .evidence import Evidence
-from .functions import Performer
+from .functions import Performer as FunctionPerformer
 from .journal import Journal
-from .journal.history import Earlier
+from .journal.history import Earlier, child_run
 from .journal.owner import claim, drop_after, let_go, take_over
-from .sandbox import Answer, CellResult, MissingVariableError, NotAnAnswerError, Offer, Session
+from .sandbox import Answer, CellResult, MissingVariableError, NotAnAnswerError, Offer, Session, Spares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from .continuation import Continuation
     from .dispatch import SubModels
     from .functions import Function
+    from .journal.history import PastRun
 
 EXECUTE = "RLMToolbox_execute_python"
 SUBMIT = "RLMToolbox_submit_answer"
 """The names of the two tools."""
 
 _MOST_QUOTED = 200
+_STARTS_CHILDREN = "rlm_query"
+_OVER = "the run has ended"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Settings:
     """Seconds of silence after which a request to a model is given up, and tried again."""
     cache_days: float | None = 30.0
     """Days for which an answer of a sub-model serves later runs that ask the same; 0 for none, None for ever."""
+    children: int = CHILDREN
+    """Child runs at once, at each depth."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,18 @@ class Asked:
     """Whatever else is needed to go on with the run, as JSON can hold it."""
 
 
+@dataclass(frozen=True)
+class Reach:
+    """What cells can do besides looking at their context and asking the sub-model."""
+
+    functions: Sequence[Function] = ()
+    """Functions of the user that they can call."""
+    children: bool = False
+    """Whether they may start child runs."""
+    spares: Spares | None = None
+    """Sandboxes that are up, one of which may serve."""
+
+
 class Start:
     """A context and the sandbox that is loading it: what a run begins with, before its models are known."""
 
@@ -84,13 +101,13 @@ class Start:
         settings: Settings,
         resumed: Continuation | None = None,
         followed: Followed | None = None,
-        functions: Sequence[Function] = (),
+        reach: Reach | None = None,
     ) -> None:
         """Start the sandbox. Returns at once.
 
-        `followed` is what earlier runs of the session have left, `functions` are those of the user that cells can call.
+        `followed` is what earlier runs of the session have left, `reach` what cells can do besides.
         """
-        self.functions = functions
+        self.functions = reach.functions if reach is not None else ()
         self.context = context
         self.settings = settings
         self.resumed = resumed
@@ -101,12 +118,14 @@ class Start:
         """Of documents, by name, as far as they are known from before."""
         self._is_lent = False
         held = context.documents[0].path if context.kind in {"text", "json"} else None
-        offer = Offer(context.kind, held, context.size, tuple(function.spec for function in functions))
+        reach = reach or Reach()
+        offer = Offer(context.kind, held, context.size, tuple(function.spec for function in reach.functions), reach.children)
         past = (*(followed.cells if followed is not None else ()), *(resumed.cells if resumed is not None else ()))
         seed = followed.runs[0].run_id if followed is not None else self.id
         cell, output = settings.cell_limit, settings.output_limit
         try:
-            self.session = Session(offer, cell_limit=cell, output_limit=output, seed=seed, past=past)
+            spare = reach.spares.take(offer) if reach.spares is not None else None
+            self.session = Session(offer, cell_limit=cell, output_limit=output, seed=seed, past=past, spare=spare)
         except OSError as problem:
             context.discard()
             message = f"the sandbox cannot be started: {problem}"
@@ -132,6 +151,34 @@ def _new_id() -> str:
     from ulid import ULID  # noqa: PLC0415 - not needed for --help
 
     return str(ULID()).lower()
+
+
+@dataclass(frozen=True)
+class Above:
+    """The run that another is a child of, and what the two share."""
+
+    run: str
+    call: int
+    """The call that asks for the child, as the journal knows it."""
+    depth: int
+    """How many runs there are above the child."""
+    budget: Budget
+    journal: Journal
+    dispatcher: Dispatcher
+    evidence: Evidence
+
+
+class Below(Performer, Protocol):
+    """The child runs of a run."""
+
+    def expect(self) -> None:
+        """A cell is about to run that may start some."""
+
+    def stop(self, why: str) -> None:
+        """End those that go on, and begin no other. Returns at once."""
+
+    def close(self) -> None:
+        """Wait a while for those that were stopped to end."""
 
 
 class Observer(Protocol):
@@ -187,15 +234,19 @@ class Unobserved:
 class Run:
     """One run. Its methods may be called from any thread; cells run one after another."""
 
-    def __init__(self, start: Start, sub: SubModels, asked: Asked, observer: Observer | None = None) -> None:
+    def __init__(
+        self, start: Start, sub: SubModels, asked: Asked, observer: Observer | None = None, above: Above | None = None
+    ) -> None:
         """Record the run. What was started is the run's from here on. Raises RLMError if the journal cannot be opened."""
         resumed = start.resumed
+        self._above = above
+        self._below: Below | None = None
         self.id = start.id
         self.context = start.context
         self.settings = start.settings
         self.start = start
         """What it began with: another run can follow in its sandbox, see `leave`."""
-        self.budget = Budget(asked.limits) if resumed is None else _budget(asked.limits, resumed)
+        self.budget = above.budget if above is not None else _budget(asked.limits, resumed)
         self.answer = resumed.answer if resumed is not None else None
         self.observer = observer or Unobserved()
         self._turn: int | None = None if resumed is None else resumed.last_turn
@@ -208,10 +259,16 @@ class Run:
         self._untold = _not_back(start)
         self._owner = claim()
         try:
-            self._journal = Journal(journal_path() if asked.keep else None)
-            self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
-            self.evidence = Evidence(self.context, self._journal, self.id, start.hashes)
-            self._dispatcher.performers["function"] = Performer(start.functions)
+            if above is not None:
+                taken = resumed.past.usage.turns if resumed is not None else 0
+                above.budget.begin_child(self.id, self._is_stopped, asked.limits.turns, taken)
+                self._journal, self._dispatcher = above.journal, above.dispatcher.below(self.id)
+            else:
+                self._journal = Journal(journal_path() if asked.keep else None)
+                self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
+            parent = above.evidence if above is not None else None
+            self.evidence = Evidence(self.context, self._journal, self.id, start.hashes, parent)
+            self._dispatcher.performers["function"] = FunctionPerformer(start.functions)
             self._dispatcher.follow(start.followed.runs if start.followed is not None else ())
             if resumed is None:
                 self._record(asked, sub)
@@ -231,12 +288,25 @@ class Run:
             self.evidence.cell_runs(cell.code)
         self.observer.run_started(self.budget)
 
+    def have_children(self, below: Below) -> None:
+        """Let cells start child runs, which `below` carries out. Before the first cell."""
+        self._below = self._dispatcher.performers["run"] = below
+
+    def above(self, call: int) -> Above:
+        """What a child has to know of its parent: a child that the call with that id asks for."""
+        depth = self._above.depth + 1 if self._above is not None else 1
+        return Above(self.id, call, depth, self.budget, self._journal, self._dispatcher, self.evidence)
+
+    def child(self, call: int) -> PastRun | None:
+        """The child run that a call of this run has begun in an earlier life, if it has."""
+        return child_run(self._journal, self.id, call)
+
     def begin_turn(self, say: str | None, results: Sequence[str], bound: Bound = Bound(), last_why: str | None = None) -> None:  # noqa: B008 - frozen
         """Record a turn, counted by the budget, before the root model is asked.
 
         What is said to it, the results of its tools, the most that the turn can take, and why it is the last.
         """
-        number = self._turn = self.budget.usage.turns
+        number = self._turn = self.budget.turns(self.id)
         self.observer.turn_started(number)
         sent = json.dumps({"say": say, "results": list(results)}, ensure_ascii=False)
         self._journal.begin_turn(self.id, number, sent, last_why, bound)
@@ -268,6 +338,8 @@ class Run:
             number = self._cells
             self._journal.begin_cell(self.id, number, code, self._turn, call)
             self.observer.cell_started(number, code)
+            if self._below is not None and _STARTS_CHILDREN in code:
+                self._below.expect()
             try:
                 result = self._session.run_cell(number, code, self.observer.cell_output)
             except SandboxError:
@@ -345,6 +417,8 @@ class Run:
         """Stop the cell that runs now, run no other, and make no further sub-call. Called from any thread."""
         self._stopped = self._stopped or why
         self._dispatcher.stop(why)
+        if self._below is not None:
+            self._below.stop(why)
         self._session.interrupt(why)
 
     def cancel(self) -> None:
@@ -358,33 +432,39 @@ class Run:
 
     def leave(self, finish: str | None, error: str | None = None, *, hurry: bool = False) -> None:
         """Record how the run ended; in a `hurry` without coverage. The sandbox is left to a run that follows."""
-        self._finish(finish, error, hurry=hurry)
+        self._finish(finish, error, hurry=hurry, close=False)
 
     def end(self, finish: str | None, error: str | None = None, *, hurry: bool = False) -> None:
         """End the session, and record how the run ended; in a `hurry` without coverage. Safe to call more than once."""
-        if not self._ended:
-            self._dispatcher.stop("the run has ended")
         try:
-            self._session.close()
-            self._finish(finish, error, hurry=hurry)
+            self._finish(finish, error, hurry=hurry, close=True)
         finally:
+            self._session.close()
             self.context.discard()
 
-    def _finish(self, finish: str | None, error: str | None, *, hurry: bool) -> None:
+    def _finish(self, finish: str | None, error: str | None, *, hurry: bool, close: bool) -> None:
         if self._ended:
             return
         self._ended = True
         try:
-            self._dispatcher.stop("the run has ended")
+            self._dispatcher.stop(_OVER)
+            if self._below is not None:
+                self._below.stop(_OVER)
+                self._below.close()
+            if close:
+                self._session.close()
             self.evidence.finish(hurry=hurry)
             self.budget.release(self.id)
             self._record_end(finish, error)
         finally:
             let_go(self._owner)
-            # Calls under way may be paid: they are recorded before the journal closes.
-            self._dispatcher.close(then=self._journal.close)
+            if self._above is None:
+                # Calls under way may be paid: they are recorded before the journal closes.
+                self._dispatcher.close(then=self._journal.close)
 
     def _record(self, asked: Asked, sub: SubModels) -> None:
+        above = self._above
+        place = {"parent": above.run, "parent_call": above.call, "depth": above.depth} if above is not None else {}
         self._journal.begin_run(
             self.id,
             system=asked.system,
@@ -395,10 +475,11 @@ class Run:
             process=self._owner,
             sources=self.evidence.record(),
             follows=self.start.followed.runs[-1].run_id if self.start.followed is not None else None,
+            **place,
         )
 
     def _record_end(self, finish: str | None, error: str | None) -> None:
-        answer, reached = self.answer, self.budget.reached
+        answer, reached = self.answer, self.budget.reached_by(self.id)
         self._journal.end_run(
             self.id,
             answer=answer.text if answer is not None else None,
@@ -411,8 +492,10 @@ class Run:
         )
 
 
-def _budget(limits: Limits, resumed: Continuation) -> Budget:
-    """A budget of which a part is used."""
+def _budget(limits: Limits, resumed: Continuation | None) -> Budget:
+    """A budget, of which a part is used where the run goes on."""
+    if resumed is None:
+        return Budget(limits)
     past = resumed.past
     return Budget(limits, replace(past.usage), possible=past.possible)
 
@@ -452,7 +535,7 @@ def _settings(asked: Asked, settings: Settings) -> str:
 
 
 def _manner(settings: Settings) -> Manner:
-    return Manner(settings.concurrency, settings.call_timeout, settings.cache_days)
+    return Manner(settings.concurrency, settings.call_timeout, settings.cache_days, children=settings.children)
 
 
 def show(result: CellResult) -> str:

@@ -6,7 +6,7 @@ A schema comes from code that a model wrote, and is worked on by the host: nothi
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import ModelError
 
@@ -63,6 +63,20 @@ def validated(text: str, schema: dict[str, Any]) -> str:
         message = "the schema refers to what is not in it"
         raise ModelError(message) from None
     return json.dumps(data)
+
+
+def value_of(text: str) -> str | None:
+    """The value that the text is, as JSON text; None where it is not JSON, or nests too deep."""
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+        _refuse_nesting(data)
+    except (ValueError, RecursionError, ModelError):
+        return None
+    return json.dumps(data)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
 
 
 def _refuse_dangers(schema: dict[str, Any]) -> None:

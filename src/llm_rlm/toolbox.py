@@ -17,13 +17,14 @@ import llm
 from . import context as contexts
 from . import models
 from .budget import Limits, Usage
+from .children import Children, Rules, check_depth
 from .config import load
 from .context import Sources
 from .dispatch import CONCURRENCY, SubModels
 from .errors import UnknownModelError, UsageError
 from .llmlog import is_kept
 from .prices import Prices
-from .run import Asked, Run, Settings, Start, cache_path, show
+from .run import Asked, Reach, Run, Settings, Start, cache_path, show
 from .tools import tools_for
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         max_cost: float | None = None,
         max_tokens: int | None = None,
         concurrency: int = CONCURRENCY,
+        depth: int = 1,
         cache: bool = True,
     ) -> None:
         """Check the arguments. The session starts when a tool is first used, or offered to a model.
@@ -79,13 +81,16 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         `context` is a str, or anything JSON can hold; instead of it, `context_file` is one path, and `sources` a list of what
         `llm rlm -c` takes: files, folders, globs, URLs, LLM fragments. `sub_model` is the model that cells call: a name, an llm
         model, or None for the command's model or LLM's default. `max_calls`, `max_cost`
-        (USD) and `max_tokens` limit the sub-calls, not the root model's turns, which are LLM's own; None is no limit. `cache`
+        (USD) and `max_tokens` limit the sub-calls, not the root model's turns, which are LLM's own; None is no limit. `depth`
+        is how deep child runs go that cells start with `rlm_query`; 0 for none. `cache`
         lets answers of earlier runs serve. Raises UsageError for an argument that cannot be used.
         """
         self._command = _command()
         with _as_usage_errors(self._command):
             self._settings = _settings(max_output_chars, execution_timeout_ms, concurrency, cache=cache)
             self._limits = _limits(max_calls, max_cost, max_tokens)
+            check_depth(depth)
+            self._depth = depth
             self._sub_model = models.find(sub_model) if sub_model is not None else None
             self._kept = _Kept(_context(context, context_file, sources))
         self._config = _loggable(  # type: ignore[misc]
@@ -98,6 +103,7 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
             max_cost=max_cost,
             max_tokens=max_tokens,
             concurrency=concurrency,
+            depth=depth,
             cache=cache,
         )
         self._starting = threading.Lock()
@@ -225,7 +231,10 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         sub = SubModels(sub_model, key=params.get("key"), key_for=root.needs_key, prices=prices)
         model = root.model_id if self._command is not None else None
         asked = Asked(model=model, limits=self._limits, keep=is_kept(params))
-        return Run(Start(self._kept.context, self._settings), sub, asked)
+        run = Run(Start(self._kept.context, self._settings, reach=Reach(children=self._depth > 0)), sub, asked)
+        if self._depth:
+            run.have_children(Children(run, sub, Rules(self._depth)))
+        return run
 
 
 class _Kept:

@@ -45,11 +45,13 @@ class Turns:
         self._log = log
         self._ended = threading.Event()
         """Set when no attempt is waited for any more."""
+        self._why_aborted = ""
         self._events: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
         """Replies, and what ends the waiting for them."""
 
     def abort(self, why: str) -> None:
         """Let the turn under way, and any later one, raise AbortedError."""
+        self._why_aborted = why
         self._ended.set()
         self._events.put(AbortedError(why))
         models.cancel(self._root.model)
@@ -88,7 +90,9 @@ class Turns:
         if last is None:
             if (offer := self._reserve_one_of_many(offers)) is not None:
                 return offer, results, None
-            last = str(self._run.budget.reached)
+            if self._ended.is_set():
+                raise AbortedError(self._why_aborted)
+            last = str(self._run.budget.reached_by(self._run.id))
         try:
             return self._reserve_last(offers), results, last
         except LimitReachedError:

@@ -244,7 +244,11 @@ def test_llm_lists_the_command_the_plugin_and_the_tools() -> None:
     runner = CliRunner()
     assert "rlm " in runner.invoke(cli, ["--help"]).output
     plugins = json.loads(runner.invoke(cli, ["plugins"]).output)
-    assert next(p["hooks"] for p in plugins if p["name"] == "llm-rlm") == ["register_commands", "register_tools"]
+    assert next(p["hooks"] for p in plugins if p["name"] == "llm-rlm") == [
+        "register_commands",
+        "register_models",
+        "register_tools",
+    ]
     tools = runner.invoke(cli, ["tools"]).output
     assert "RLMToolbox_execute_python(" in tools
     assert "RLMToolbox_submit_answer(" in tools

@@ -121,4 +121,5 @@ def engine_of(given: dict[str, Any]) -> RLM:
         cite=given["cite"],
         tools=given["tools"],
         protocol=given["protocol"],
+        depth=given["depth"],
     )

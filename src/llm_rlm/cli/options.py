@@ -49,6 +49,9 @@ def run_options(*, new: bool) -> Callable[[Callable[..., Any]], Callable[..., An
         click.option("--max-turns", type=most, default=turns, show_default=new, help="Most turns of the root model"),
         click.option("--timeout", type=some, help="Seconds for the whole run" if new else "Seconds from now on"),
         click.option("--concurrency", type=most, default=concurrency, show_default=new, help="Most sub-calls at once"),
+        click.option(
+            "--depth", type=click.IntRange(min=0), default=1 if new else None, show_default=new, help="Levels of child runs"
+        ),
         click.option("--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="A price, in USD per million tokens"),
         click.option("--no-cache", is_flag=True, help="Ask again what an earlier run has asked"),
         click.option("--no-stream", is_flag=True, help="Do not stream the root model's replies"),

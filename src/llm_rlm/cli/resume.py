@@ -60,5 +60,6 @@ def resuming(ctx: click.Context, run: str, given: dict[str, Any]) -> RLM:
         settings=replace(engine.settings, **settings),
         stream=engine.stream and not given["no_stream"],
         prices={**engine.prices, **prices(given)},
+        depth=given["depth"] if is_given(ctx, "depth") else engine.depth,
         llm_log=llm_log(given),
     )

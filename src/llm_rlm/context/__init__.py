@@ -5,6 +5,7 @@ from .document import ChangedError, Document
 from .evidence.coverage import Coverage, Covered
 from .evidence.quotes import Citation, find_quotes
 from .examine import Examined, examine
+from .lending import lent
 from .service import Service
 from .sources.collect import AnyContext, Readable, Sources, from_any
 from .sources.files import paths_from, stdin
@@ -28,6 +29,7 @@ __all__ = [
     "find_quotes",
     "from_any",
     "from_value",
+    "lent",
     "paths_from",
     "stdin",
 ]

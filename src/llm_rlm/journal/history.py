@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llm_rlm.budget import Bound, Usage
 from llm_rlm.errors import UsageError
 
+from .journal import FAMILY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -106,6 +108,8 @@ class PastRun:
     usage: Usage
     possible: Bound
     """What its unsettled attempts may have taken."""
+    parent: str | None = None
+    """The run that it is a child of."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class Earlier:
 
 def find_run(journal: Journal, name: str) -> str:
     """The id of the run that `name` is: an id, the beginning of only one, or `last`. Raises UsageError."""
-    last = journal.rows("select id from runs order by started desc, id desc limit 1")
+    last = journal.rows("select id from runs where parent is null order by started desc, id desc limit 1")
     if not last:
         message = "the journal has no run yet"
         raise UsageError(message)
@@ -150,12 +154,12 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
     )
     usage, possible = _usage(journal, run_id)
     limit = {"kind": run["limit_kind"], "limit": run["limit_value"], "used": run["limit_used"]}
+    moments = [
+        f"select max(started, coalesce(ended, 0)) as moment from {table} where {column} in {FAMILY}"  # noqa: S608 - our own names
+        for table, column in (("runs", "id"), ("turns", "run_id"), ("cells", "run_id"), ("calls", "run_id"))
+    ]
     (last,) = journal.rows(  # of a life that did not come to its end
-        "select max(moment) as moment from ("
-        "select max(started, coalesce(ended, 0)) as moment from runs where id = :run union all"
-        " select max(started, coalesce(ended, 0)) from turns where run_id = :run union all"
-        " select max(started, coalesce(ended, 0)) from cells where run_id = :run union all"
-        " select max(started, coalesce(ended, 0)) from calls where run_id = :run)",
+        f"select max(moment) as moment from ({' union all '.join(moments)})",  # noqa: S608 - our own names
         {"run": run_id},
     )
     return PastRun(
@@ -181,6 +185,7 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
         cells=tuple(_cells(journal, run_id)),
         usage=usage,
         possible=possible,
+        parent=run["parent"],
     )
 
 
@@ -190,6 +195,12 @@ def followed_by(journal: Journal, past: PastRun) -> list[PastRun]:
     while (past.follows if not found else found[0].follows) is not None:
         found.insert(0, past_run(journal, str(past.follows if not found else found[0].follows)))
     return found
+
+
+def child_run(journal: Journal, run_id: str, call: int) -> PastRun | None:
+    """The child run that the call with that id, of that run, has begun, if it has."""
+    rows = journal.rows("select id from runs where parent = ? and parent_call = ?", (run_id, call))
+    return past_run(journal, str(rows[0]["id"])) if rows else None
 
 
 def _documents(journal: Journal, run_id: str) -> list[Document]:
@@ -231,16 +242,17 @@ def _cells(journal: Journal, run_id: str) -> list[PastCell]:
 
 
 def _usage(journal: Journal, run_id: str) -> tuple[Usage, Bound]:
-    """What the run has used, and what its unsettled attempts may have taken."""
-    calls_open = "(select *, unsettled + (state = 'sent') as open from calls)"
+    """What the run and all below it have used, and what their unsettled attempts may have taken. The turns are its own."""
+    calls_open = "(select *, unsettled + (state = 'sent' and kind = 'model') as open from calls)"
     turns_open = "(select *, unsettled + (ended is null and not dropped) as open from turns)"
     (calls,) = journal.rows(
-        f"select {_COUNTS}, {_SUMS} from {calls_open} where run_id = ? and state != 'refused' and kind = 'model'",  # noqa: S608 - our own names
-        (run_id,),
+        f"select {_COUNTS}, {_SUMS} from {calls_open}"  # noqa: S608 - our own names
+        f" where run_id in {FAMILY} and state != 'refused' and kind != 'function'",
+        {"run": run_id},
     )
     (turns,) = journal.rows(
-        f"select count(*) as turns, {_SUMS} from {turns_open} where run_id = ?",  # noqa: S608 - our own names
-        (run_id,),
+        f"select count(*) filter (where run_id = :run) as turns, {_SUMS} from {turns_open} where run_id in {FAMILY}",  # noqa: S608 - our own names
+        {"run": run_id},
     )
     names = ("retried", "unsettled", "input", "output", "cached_input", "cost", "unpriced", "possible_cost")
     both = {name: calls[name] + turns[name] for name in names}

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from llm_rlm.calls import CallKind
 
 
+FAMILY = (
+    "(with recursive family(id) as (select :run union all select runs.id from runs join family on runs.parent = family.id)"
+    " select id from family)"
+)
+"""The ids of the run `:run` and of all runs below it, as a subquery."""
+
+_HELD_UP = "limit"
+
+
 @dataclass(frozen=True)
 class CallRecord:
     """A call, for the journal."""
@@ -44,6 +53,8 @@ class Recorded:
 
     answer: str | None
     error: str | None
+    held_up: bool = False
+    """It is the answer of a child run that a limit of the whole run had kept from going on."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +144,16 @@ class Journal:
         self.write(work)
 
     def shown_to_models(self, run_id: str) -> Iterator[str]:
-        """The texts that reached a model in the run: the prompts of sub-calls, and what the root model was shown of cells.
+        """The texts that reached a model in the run and below it: prompts, questions, and what root models were shown of cells.
 
         One at a time: together they may be larger than memory.
         """
-        calls = "select id from calls where run_id = ? and kind = 'model' and state != 'refused' order by id"
-        for row in self.rows(calls, (run_id,)):
+        calls = f"select id from calls where run_id in {FAMILY} and kind != 'function' and state != 'refused' order by id"  # noqa: S608 - our own names
+        for row in self.rows(calls, {"run": run_id}):
             (asked,) = self.rows("select text from calls join texts on hash = request_hash where id = ?", (row["id"],))
             yield json.loads(asked["text"])["prompt"]
-        for row in self.rows("select text from cells join texts on hash = shown_hash where run_id = ?", (run_id,)):
+        cells = f"select text from cells join texts on hash = shown_hash where run_id in {FAMILY}"  # noqa: S608 - likewise
+        for row in self.rows(cells, {"run": run_id}):
             yield row["text"]
 
     # Turns and cells
@@ -233,6 +245,26 @@ class Journal:
         columns = {"state": "answered", "ended": time.time(), "servable": servable, **_spent(spent)}
         self.write(lambda db: _update(db, "calls", {"id": call}, response_hash=_keep(db, response), **columns))
 
+    def hold_up_call(self, call: int) -> None:
+        """Record that an answered child run was held up by a limit: when the run is resumed, it goes on."""
+        self.write(lambda db: _update(db, "calls", {"id": call}, error=_HELD_UP))
+
+    def begin_again(self, run_id: str, key: str, occurrence: int) -> int | None:
+        """Record that the child run of this very call goes on, if it was begun before. Returns the id of the call."""
+
+        def work(db: sqlite3.Connection) -> int | None:
+            found = db.execute(
+                "select calls.id from calls join runs on runs.parent = calls.run_id and parent_call = calls.id"
+                " where run_id = ? and key = ? and occurrence = ? order by calls.id desc limit 1",
+                (run_id, key, occurrence),
+            ).fetchone()
+            if found is None:
+                return None
+            _update(db, "calls", {"id": found[0]}, state="sent", error=None, shown_error=None, response_hash=None, ended=None)
+            return int(found[0])
+
+        return self.write(work)
+
     def fail_call(self, call: int, error: str, shown: str, spent: Spent | None = None, *, maybe_paid: bool = False) -> None:
         """Record that a call brought no answer: what happened, what its cell is told of it, and what it took."""
         columns = {"state": "failed", "error": error, "shown_error": shown, "ended": time.time()}
@@ -247,10 +279,11 @@ class Journal:
     def outcome_of(self, run_id: str, key: str, occurrence: int) -> Recorded | None:
         """What came of the same call of this run, if it was asked before; of several times, the one that was answered."""
         rows = self.rows(
-            "select text as answer, shown_error as error from calls left join texts on hash = response_hash"
+            "select text as answer, shown_error as error, kind = 'run' and state = 'answered' and error is ? as held_up"
+            " from calls left join texts on hash = response_hash"
             " where run_id = ? and key = ? and occurrence = ? and state not in ('sent', 'unknown')"
             " order by text is null, id desc limit 1",
-            (run_id, key, occurrence),
+            (_HELD_UP, run_id, key, occurrence),
         )
         return Recorded(**rows[0]) if rows else None
 

@@ -55,7 +55,7 @@ def take_over(journal: Journal, past: PastRun, owner: str, settings: str) -> Non
         if now_there != (past.process, past.finish):
             return False
         db.execute(
-            "update calls set state = 'unknown', unsettled = unsettled + 1 where run_id = ? and state = 'sent'",
+            "update calls set state = 'unknown', unsettled = unsettled + (kind = 'model') where run_id = ? and state = 'sent'",
             where,
         )
         db.execute(

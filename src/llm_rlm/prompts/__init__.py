@@ -17,6 +17,7 @@ WHEN = {
     "answer_withheld": "After a reply with blocks of code that also gives, in its prose, an answer.",
     "malformed_call": "After a reply whose tool arguments could not be parsed.",
     "functions": "Added to the system prompt where the user has given functions for cells.",
+    "children": "Added to the system prompt, among the functions, where cells may start child runs.",
     "cite": "Added to the system prompt where the answer is to come with quotes.",
     "no_quotes": "After an answer that came without quotes where they were asked for; once.",
     "quotes_not_found": "After an answer of whose quotes some are not in the input; once.",

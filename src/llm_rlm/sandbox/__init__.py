@@ -1,6 +1,7 @@
 """An isolated Python session: cells in, results out. Knows nothing of models: it receives a handler for calls."""
 
 from .session import Session
+from .spares import Spares
 from .types import (
     Answer,
     CallHandler,
@@ -25,5 +26,6 @@ __all__ = [
     "Offer",
     "Past",
     "Session",
+    "Spares",
     "Variable",
 ]

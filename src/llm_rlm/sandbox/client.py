@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,30 +17,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from . import frames
 from .guest import boot
-from .window import MOUNTED_AT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import IO
-
-    from .types import Offer
 
 _MEMORY = (4 << 30) - (1 << 16)
 _STDERR_KEPT = 2000
 
 # The worker needs no more than the interpreter's own paths: no environment, no site, no current directory.
 _MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from llm_rlm.sandbox.worker import main; main()"
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a guest is started with."""
-
-    offer: Offer
-    seed: str
-    """`random` of the guest draws the same for the same seed."""
-    window: str
-    """The file on the host that answers to its questions are shown in."""
 
 
 class Listener(Protocol):
@@ -57,8 +42,11 @@ class Listener(Protocol):
 class Worker:
     """One worker process."""
 
-    def __init__(self, setup: Setup, listener: Listener) -> None:
-        """Start the process and send it its setup. Returns at once: the guest loads while the caller goes on."""
+    def __init__(self, volumes: Sequence[tuple[str, str]], listener: Listener) -> None:
+        """Start the process with these files for its guest, pairs of host path and guest path. Returns at once.
+
+        The guest loads while the caller goes on, and then waits for its first frame, the setup.
+        """
         self._listener = listener
         self._directory = tempfile.TemporaryDirectory(prefix="llm-rlm-worker-", ignore_cleanup_errors=True)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has ended
@@ -77,8 +65,7 @@ class Worker:
         self._ended_by_worker = ""
         self._spoke = False
         self._reader = threading.Thread(target=self._read, name="llm-rlm-sandbox", daemon=True)
-        volumes = [*setup.offer.volumes, (setup.window, MOUNTED_AT)]
-        self.send({"volumes": volumes, "memory": _MEMORY, "code": _boot_code(setup)})
+        self.send({"volumes": volumes, "memory": _MEMORY, "code": _boot_code()})
 
     def start(self) -> None:
         """Begin to listen. Apart from the constructor, so that a listener knows its worker before it hears of it."""
@@ -234,17 +221,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-@cache
 def _guest_sources() -> dict[str, str]:
     package = resources.files("llm_rlm.sandbox.guest")
     return {name: (package / f"{name}.py").read_text("utf-8") for name in (*boot.ORDER, "boot")}
 
 
-def _boot_code(setup: Setup) -> str:
+@cache
+def _boot_code() -> str:
     sources = dict(_guest_sources())
     start = sources.pop("boot")
-    in_guest = {**setup.offer.in_guest, "seed": setup.seed, "window": MOUNTED_AT}
-    return f"{start}\n\nawait boot({json.dumps(sources)}, {in_guest!r})\n"
+    return f"{start}\n\nawait boot({json.dumps(sources)})\n"
 
 
 def _import_path() -> list[str]:

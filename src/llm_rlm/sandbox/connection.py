@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import wire
-from .client import Setup, Worker
+from .client import Worker
 from .mailbox import Ended, Mailbox
 from .pending import PendingCalls
 from .questions import Questions
+from .types import NoHelpers
+from .window import MOUNTED_AT
 
 if TYPE_CHECKING:
-    from .types import CallHandler, Helpers, Offer
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .types import CallHandler, Helpers
 
 _START_LIMIT = 120.0
 
@@ -19,20 +23,27 @@ _START_LIMIT = 120.0
 class Connection:
     """A worker, its mailbox, its calls and questions. Another worker has a connection of its own, and hears nothing of this."""
 
-    def __init__(self, offer: Offer, seed: str, handler: CallHandler | None, helpers: Helpers) -> None:
-        """Start a worker. Returns at once. Raises OSError if there can be no further process."""
+    def __init__(self, volumes: Sequence[tuple[str, str]]) -> None:
+        """Start a worker with these files. Returns at once. Raises OSError if there can be no further process."""
         self.replaying = False
         """Whether the cells that run have run before."""
         self.mailbox = Mailbox()
-        self.questions = Questions(helpers)
+        self.questions = Questions(NoHelpers())
         try:
-            self.worker = Worker(Setup(offer, seed, self.questions.window.path), self)
+            self.worker = Worker([*volumes, (self.questions.window.path, MOUNTED_AT)], self)
         except BaseException:
             self.questions.close()
             raise
-        self.calls = PendingCalls(handler, self.worker.send)
+        self.calls = PendingCalls(None, self.worker.send)
         self._ready = False
+        self.when_ready: Callable[[], None] = lambda: None
+        """Called once the guest has read its context, and when the worker is given up: its files are not needed any more."""
         self.worker.start()
+
+    def begin(self, setup: Mapping[str, object], handler: CallHandler | None, helpers: Helpers) -> None:
+        """Let the session begin: `setup` is what its guest needs to know of it."""
+        self.calls.handler, self.questions.helpers = handler, helpers
+        self.worker.send({"t": "setup", "window": MOUNTED_AT, **setup})
 
     def why_not_ready(self) -> str | None:
         """Wait until the guest can take cells; if it will not, why."""
@@ -45,6 +56,7 @@ class Connection:
             self._ready = event["t"] == "ready"
         self.mailbox.ignore()
         self.questions.window.unlink()
+        self.when_ready()
         return None
 
     def stop(self, why: str) -> None:
@@ -57,6 +69,7 @@ class Connection:
         self.worker.close()
         self.calls.forget()
         self.questions.close()
+        self.when_ready()
 
     def received(self, worker: Worker, frame: dict[str, Any], size: int) -> None:
         """Take a frame: calls go to the call handler, questions and touched texts to the helpers, the rest to whoever waits."""

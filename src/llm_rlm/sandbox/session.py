@@ -31,7 +31,7 @@ class Session:
     Methods may be called from any thread; cells run one after another.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - by keyword, but for the first two
         self,
         offer: Offer,
         calls: CallHandler | None = None,
@@ -40,11 +40,13 @@ class Session:
         output_limit: int = 8192,
         seed: str = "",
         past: Sequence[Past] = (),
+        spare: Connection | None = None,
     ) -> None:
         """Start the session. `cell_limit` is in seconds of a cell's own time, `output_limit` in characters.
 
         `random` draws the same for the same `seed`. `past` are cells that finished in an earlier life of the session, under the
         same `output_limit`; they are run again before anything else.
+        `spare` is a worker that is up already, with the offer.
         """
         self._offer = offer
         self._handler = calls
@@ -63,7 +65,7 @@ class Session:
         self._interrupted: str | None = None
         self._closed = False
         self._failed: str | None = None
-        self._connect()
+        self._connect(spare)
 
     def serve(self, calls: CallHandler, helpers: Helpers | None = None) -> None:
         """Let `calls` make the calls of the cells, and `helpers` answer what they ask of the sources. Between two cells."""
@@ -164,10 +166,12 @@ class Session:
 
     # Workers
 
-    def _connect(self) -> None:
+    def _connect(self, spare: Connection | None = None) -> None:
         with self._lock:
             self._raise_if_closed()
-            self._connection = Connection(self._offer, self._seed, self._handler, self._helpers)
+            self._connection = spare if spare is not None else Connection(self._offer.volumes)
+            setup = {**self._offer.in_guest, "seed": self._seed}
+            self._connection.begin(setup, self._handler, self._helpers)
 
     def _raise_if_closed(self) -> None:
         if self._closed:

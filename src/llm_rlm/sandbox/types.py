@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
     from llm_rlm.calls import CallReply, CallRequest
 
-_MOUNTED_AT = "/context/context"
+MOUNTED_AT = "/context/context"
+"""The path in the guest of the file that it holds."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """The context as the guest gets it."""
+    """The context as the guest gets it, and what its cells may do besides."""
 
     kind: Literal["none", "text", "json", "large", "many"] = "none"
     """No context; a text or JSON that the guest holds whole; a text too large for that, or several, read by `Helpers`."""
@@ -26,16 +27,24 @@ class Offer:
     """Bytes of the text, or of the JSON. What the file has besides is not part of it."""
     functions: tuple[Mapping[str, object], ...] = ()
     """Functions that cells can call and the host has: `name`, `doc`, and `parameters`."""
+    children: bool = False
+    """Whether `rlm_query` starts a child run; else it is a question to a model."""
 
     @property
     def volumes(self) -> list[tuple[str, str]]:
         """What to mount, read-only: pairs of host path and guest path."""
-        return [(self.path, _MOUNTED_AT)] if self.path is not None else []
+        return [(self.path, MOUNTED_AT)] if self.path is not None else []
 
     @property
     def in_guest(self) -> dict[str, object]:
         """What the driver needs to know."""
-        return {"path": _MOUNTED_AT, "kind": self.kind, "size": self.size, "functions": list(self.functions)}
+        return {
+            "path": MOUNTED_AT,
+            "kind": self.kind,
+            "size": self.size,
+            "functions": list(self.functions),
+            "children": self.children,
+        }
 
 
 class MissingVariableError(Exception):

@@ -41,9 +41,11 @@ class Covered:
 class Coverage:
     """Keeps count for one run. `read`, `touched` and `touched_after` may be called from any thread."""
 
-    def __init__(self, documents: Sequence[Document]) -> None:
-        """Nothing was read yet."""
+    def __init__(self, documents: Sequence[Document], lender: Coverage | None = None, first: int = 0) -> None:
+        """Nothing was read yet. What is read is read for the `lender` too, where these are its documents from `first` on."""
         self._documents = documents
+        self._lender = lender
+        self._first = first
         self._lock = threading.Lock()  # guards _read
         self._read: dict[int, Spans] = {}
         self.complete = True
@@ -53,6 +55,8 @@ class Coverage:
         """Code has read the bytes from `start` to `end` of the document of that index. Takes microseconds."""
         with self._lock:
             self._read.setdefault(document, Spans()).add(max(0, start), min(end, self._documents[document].size))
+        if self._lender is not None:
+            self._lender.read(self._first + document, start, end)
 
     def touched(self) -> set[int]:
         """The documents that code has read something of."""

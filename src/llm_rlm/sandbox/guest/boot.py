@@ -26,6 +26,7 @@ ORDER = (
     "pieces",
     "found",
     "helpers",
+    "runs",
     "dice",
     "dialects",
     "driver",
@@ -34,11 +35,8 @@ ORDER = (
 """The modules of the package, each after those it imports."""
 
 
-def boot(sources: Mapping[str, str], setup: dict[str, object]) -> Coroutine[Any, Any, None]:
-    """Load the package and return the coroutine of its session. `sources` maps module names to their text.
-
-    `setup` is what `Offer.in_guest` holds, the `seed` of `random`, and the `window` that answers of the host are read from.
-    """
+def boot(sources: Mapping[str, str]) -> Coroutine[Any, Any, None]:
+    """Load the package and return the coroutine of its session. `sources` maps module names to their text."""
     # Our own copy, so that a cell that deletes or replaces builtins does not take the driver with it.
     own_builtins = dict(vars(builtins))
     package = types.ModuleType("rlm")
@@ -52,5 +50,5 @@ def boot(sources: Mapping[str, str], setup: dict[str, object]) -> Coroutine[Any,
         exec(compile(sources[name], f"<rlm {name}>", "exec"), module.__dict__)  # noqa: S102 - our own sources
         setattr(package, name, module)
     main = sys.modules["rlm.bridge"].main
-    started: Coroutine[Any, Any, None] = main(__import__("_eryx"), __import__("_eryx_async"), setup)
+    started: Coroutine[Any, Any, None] = main(__import__("_eryx"), __import__("_eryx_async"))
     return started

@@ -127,7 +127,7 @@ def _survive(handle: asyncio.Handle) -> None:
         handle._run()
 
 
-async def main(eryx: Any, runtime: Any, setup: dict[str, object]) -> None:  # noqa: ANN401 - guest modules
+async def main(eryx: Any, runtime: Any) -> None:  # noqa: ANN401 - guest modules
     """Run a session until the host closes it."""
     host = EryxHost(eryx, runtime)
     driver = Driver(host)
@@ -137,7 +137,6 @@ async def main(eryx: Any, runtime: Any, setup: dict[str, object]) -> None:  # no
     hide_task(task)
     try:
         await host.leave_poll()
-        driver.start(setup)
         await driver.run()
     except BaseException as problem:
         driver.give_up("".join(traceback.format_exception_only(problem)).strip())

@@ -198,11 +198,11 @@ class NotAwaited(Coroutine[Any, Any, Any]):
 
 def request(prompt: object, system: object, model: object, schema: object) -> dict[str, object]:
     """Check the arguments of a call. Raises TypeError or ValueError that names the argument."""
-    made: dict[str, object] = {"prompt": _text("prompt", prompt)}
+    made: dict[str, object] = {"prompt": text_of("prompt", prompt)}
     if system is not None:
-        made["system"] = _text("system", system)
+        made["system"] = text_of("system", system)
     if model is not None:
-        made["model"] = _text("model", model)
+        made["model"] = text_of("model", model)
     if schema is not None:
         made["schema"] = _schema(schema)
     return made
@@ -222,7 +222,8 @@ def requests(prompts: object, system: object, model: object, schema: object) -> 
     return made
 
 
-def _text(name: str, value: object) -> str:
+def text_of(name: str, value: object) -> str:
+    """A text that may be sent. Raises TypeError or ValueError that names the argument."""
     if not isinstance(value, str):
         message = f"{name} must be str, not {type(value).__name__}"
         raise TypeError(message)
@@ -238,7 +239,7 @@ def _text(name: str, value: object) -> str:
 
 def _schema(value: object) -> str:
     if isinstance(value, str):
-        return _text("schema", value)
+        return text_of("schema", value)
     if isinstance(value, dict):
         return encode(value)
     message = f"schema must be a JSON Schema (dict) or LLM's concise schema string, not {type(value).__name__}"

@@ -14,7 +14,7 @@ from codecs import utf_8_decode
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import asking, calls, clock, dialects, dice, functions, helpers, lazytext, source
+from . import asking, calls, clock, dialects, dice, functions, helpers, lazytext, runs, source
 from .jsontext import decode, encode
 from .output import Output, Stream
 from .results import LLMError, Response
@@ -74,14 +74,22 @@ class Driver:
         self._initial: dict[str, object] = {}
 
     def start(self, setup: dict[str, Any]) -> None:
-        """Put the context and the functions in the namespace."""
+        """Put the context and the functions in the namespace.
+
+        `setup` is what `Offer.in_guest` holds, the `seed` of `random`, the `window` that answers of the host are read from, and
+        whether cells may have `children`.
+        """
         self._dice = dice.Dice(str(setup["seed"]))
         self._asker = asking.Asker(str(setup["window"]), self._send, self._stop_from_host)
         helping = helpers.Helpers(self._asker, self._touched.append)
         self.namespace["context"] = _load_context(setup, helping)
+        below = runs.Runs(self.calls, self.namespace["context"], self._stream.write, children=setup["children"])
         self.namespace.update(
             llm_query=self._llm_query,
             llm_batch=self._llm_batch,
+            rlm_query=below.query,
+            rlm_query_batch=below.batch,
+            rlm_query_batched=below.batch,
             grep=helping.grep,
             search=helping.search,
             chunks=helping.chunks,
@@ -103,8 +111,12 @@ class Driver:
         main["__getattr__"] = self._get_of_main
 
     async def run(self) -> None:
-        """Take frames until the host closes the session."""
+        """Take frames until the host closes the session. The first is the setup: it may come long after the guest is up."""
+        setup, *others = decode(await self._host.receive())
+        self.start(setup)
         self._send({"t": "ready"})
+        for frame in others:
+            self._take(frame)
         while True:
             for frame in decode(await self._host.receive()):
                 self._take(frame)

@@ -76,7 +76,8 @@ class LazyText:
     def __init__(self, texts: Texts, document: int, size: int, name: str | None = None) -> None:
         """`size` is in bytes. Nothing is read yet."""
         self._texts = texts
-        self._document = document
+        self.document = document
+        """Its number among the texts of the run."""
         self.size = size
         """Bytes of the text; `len`, without its limit."""
         self.name = name
@@ -105,7 +106,7 @@ class LazyText:
             message = "index out of range"
             raise IndexError(message)
         first = max(0, at - _LONGEST_CHARACTER + 1)
-        around = self._texts.read(self._document, first, min(self.size, at + _LONGEST_CHARACTER))
+        around = self._texts.read(self.document, first, min(self.size, at + _LONGEST_CHARACTER))
         if boundary(around, at - first) < at - first:
             return ""
         character = around[at - first :]
@@ -148,7 +149,7 @@ class LazyText:
         if after - first < len(wanted):
             return 0
         # Of no text there is one before each byte, and one at the end.
-        return self._texts.count(self._document, wanted, first, after) if wanted else after - first + 1
+        return self._texts.count(self.document, wanted, first, after) if wanted else after - first + 1
 
     def startswith(self, prefix: str | tuple[str, ...], start: int | None = None, end: int | None = None) -> bool:
         """As `str.startswith`."""
@@ -180,7 +181,7 @@ class LazyText:
     def blocks(self, start: int, end: int, size: int | None = None) -> Iterator[bytes]:
         """The bytes, `size` at a time. Raises what the host says if they are gone."""
         while start < end:
-            data = self._texts.read(self._document, start, min(end, start + (size or PIECE)))
+            data = self._texts.read(self.document, start, min(end, start + (size or PIECE)))
             if not data:
                 message = f"the text is {end - start:,} bytes shorter than it was when the run began"
                 raise OSError(message)
@@ -219,7 +220,7 @@ class LazyText:
             return -1
         if not wanted:
             return after if last else first
-        return self._texts.find(self._document, wanted, first, after, last)
+        return self._texts.find(self.document, wanted, first, after, last)
 
     def _is_at(self, start: int, end: int, wanted: bytes) -> bool:
         if end - start < len(wanted):
@@ -243,7 +244,7 @@ class LazyText:
 
     def _boundary(self, at: int) -> int:
         first = max(0, at - _LONGEST_CHARACTER + 1)
-        around = self._texts.read(self._document, first, min(self.size, at + _LONGEST_CHARACTER))
+        around = self._texts.read(self.document, first, min(self.size, at + _LONGEST_CHARACTER))
         return first + boundary(around, at - first)
 
     def _parts(self) -> Iterator[str]:
