@@ -17,6 +17,8 @@ WHEN = {
     "quotes_not_found": "After an answer of whose quotes some are not in the input; once.",
     "last_turn": "With the last turn that the limits leave.",
     "schema": "Added to a sub-call with a schema, for a model that takes none.",
+    "map": "To a sub-model, by `llm_map`: several items at once.",
+    "mend": "To a sub-model whose answer does not fit the schema of its call; once.",
 }
 """Each prompt, and when it is sent."""
 
@@ -24,6 +26,11 @@ WHEN = {
 def render(name: str, **values: object) -> str:
     """The prompt of that name, with its `$fields` filled in."""
     return _template(name).substitute({key: str(value) for key, value in values.items()}).strip()
+
+
+def template(name: str) -> str:
+    """The prompt of that name, its `$fields` not filled in."""
+    return _template(name).template.strip()
 
 
 @cache

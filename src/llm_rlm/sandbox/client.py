@@ -16,6 +16,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from llm_rlm import prompts
+
 from . import frames
 from .guest import boot
 from .window import MOUNTED_AT
@@ -242,7 +244,7 @@ def _guest_sources() -> dict[str, str]:
 def _boot_code(setup: Setup) -> str:
     sources = dict(_guest_sources())
     start = sources.pop("boot")
-    in_guest = {**setup.offer.in_guest, "seed": setup.seed, "window": MOUNTED_AT}
+    in_guest = {**setup.offer.in_guest, "seed": setup.seed, "window": MOUNTED_AT, "map": prompts.template("map")}
     return f"{start}\n\nawait boot({json.dumps(sources)}, {in_guest!r})\n"
 
 

@@ -17,6 +17,7 @@ ORDER = (
     "output",
     "results",
     "calls",
+    "mapping",
     "asking",
     "lazytext",
     "corpus",
@@ -34,7 +35,8 @@ ORDER = (
 def boot(sources: Mapping[str, str], setup: dict[str, object]) -> Coroutine[Any, Any, None]:
     """Load the package and return the coroutine of its session. `sources` maps module names to their text.
 
-    `setup` is what `Offer.in_guest` holds, the `seed` of `random`, and the `window` that answers of the host are read from.
+    `setup` is what `Offer.in_guest` holds, the `seed` of `random`, the `window` that answers of the host are read from, and
+    the prompt of `llm_map`.
     """
     # Our own copy, so that a cell that deletes or replaces builtins does not take the driver with it.
     own_builtins = dict(vars(builtins))

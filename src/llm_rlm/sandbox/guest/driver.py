@@ -14,10 +14,10 @@ from codecs import utf_8_decode
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import asking, calls, clock, dice, helpers, lazytext, source
+from . import asking, calls, clock, dice, helpers, lazytext, mapping, source
 from .jsontext import decode, encode
 from .output import Output, Stream
-from .results import LLMError, Response
+from .results import LLMError, Mapped, Response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -66,6 +66,8 @@ class Driver:
         self._stop: str | None = None
         self._known: dict[str, tuple[int, int | None]] = {}
         self._budget: dict[str, object] = {}
+        self._answered = 0
+        self._replaying = False
         self.calls = calls.Calls(self._send)
         self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
         self._initial = set(self.namespace)
@@ -73,12 +75,14 @@ class Driver:
     def start(self, setup: dict[str, Any]) -> None:
         """Put the context and the functions in the namespace."""
         self._dice = dice.Dice(str(setup["seed"]))
+        self._map_prompt = str(setup["map"])
         self._asker = asking.Asker(str(setup["window"]), self._send, self._stop_from_host)
         helping = helpers.Helpers(self._asker)
         self.namespace["context"] = _load_context(setup, helping)
         self.namespace.update(
             llm_query=self._llm_query,
             llm_batch=self._llm_batch,
+            llm_map=self._llm_map,
             grep=helping.grep,
             search=helping.search,
             chunks=helping.chunks,
@@ -116,6 +120,7 @@ class Driver:
                 self.calls.settle(frame["replies"])
             case "cell":
                 self._budget = frame["budget"]
+                self._answered, self._replaying = frame["known"], frame["replay"]
                 self._begin(frame)
             case "stop" if self._cell is not None:
                 self._stop = frame["why"]
@@ -307,6 +312,43 @@ class Driver:
         """Ask a model many things side by side: `rs = await llm_batch(prompts)`, then `rs["responses"]`."""
         made = calls.requests(prompts, system, model, schema)
         return calls.NotAwaited("llm_batch", lambda: self.calls.ask_all(made))
+
+    def _llm_map(  # noqa: PLR0913 - the signature that cells are promised
+        self,
+        items: object,
+        instruction: object,
+        *,
+        labels: object = None,
+        schema: object = None,
+        votes: object = 1,
+        per_call: object = None,
+        system: object = None,
+        model: object = None,
+    ) -> calls.NotAwaited:
+        """A result for each item: `rs = await llm_map(lines, "Which tone has it?", labels=["good", "bad"])`; `rs.counts()`.
+
+        Items go several to a prompt, numbered; what does not come back is asked again. With `votes=2` each is looked at twice,
+        and where that differs once more: `rs.disagreements`. `rs.errors` are the items that got no result.
+        """
+        terms, texts = mapping.terms(labels, schema, votes, per_call), mapping.texts(items)
+        made = calls.request(instruction, system, model, terms.wanted, "instruction")
+        mapper = mapping.Mapper(self.calls.ask_all, self._map_prompt, made, terms, texts)
+
+        async def work() -> Mapped:
+            mapper.check(self._room())
+            return await mapper.run()
+
+        return calls.NotAwaited("llm_map", work)
+
+    def _room(self) -> float | None:
+        """How many calls the running cell can still have answered; None where nothing limits them.
+
+        What it has asked when it ran before is there already; where it runs again only for its variables, there is no more.
+        """
+        left = self._budget.get("calls")
+        if self._replaying:
+            return self._answered
+        return left + self._answered if isinstance(left, int | float) else None
 
     def _submit(self, answer: object, quotes: object = ()) -> None:
         """Give the final answer, any value that is text or JSON. The run ends after this cell.
