@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from . import context as contexts
-from . import models, prompts
+from . import models, prompts, schemas
 from .budget import Limits
 from .config import Rate
 from .context import Readable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import llm
+    from pydantic import BaseModel
 
     from .context import AnyContext, Context
     from .continuation import Continuation
@@ -74,6 +76,8 @@ class RLM:
     """USD: the limit of cost where `limits` has none and the prices of both models are known."""
     cite: bool = False
     """Whether answers are to come with verbatim quotes, which are looked up in the input."""
+    schema: Mapping[str, object] | str | type[BaseModel] | None = None
+    """What answers have to fit: a JSON Schema as a dict or JSON text, LLM's concise schema string, or a pydantic class."""
 
     @classmethod
     def of_run(cls, run: str, *, key: str | None = None) -> RLM:
@@ -87,32 +91,44 @@ class RLM:
         return cls(past.model, sub_model, limits, Settings(**_known(Settings, settings)), key=key, **_known(cls, more))
 
     def ask(
-        self, question: str, context: AnyContext = None, *, cite: bool | None = None, observer: Observer | None = None
+        self,
+        question: str,
+        context: AnyContext = None,
+        *,
+        cite: bool | None = None,
+        schema: Mapping[str, object] | str | type[BaseModel] | None = None,
+        observer: Observer | None = None,
     ) -> Result:
         """Ask, and wait for the answer.
 
-        `context` is the text itself, a JSON value, a Path to a file or folder, an open binary stream, or `Sources`. `cite` is
-        the field of that name, for this question. Raises UsageError, UnknownModelError or MissingKeyError before anything is
-        sent, and RunFailedError when the run fails later.
+        `context` is the text itself, a JSON value, a Path to a file or folder, an open binary stream, or `Sources`. `cite` and
+        `schema` are the fields of those names, for this question. Raises UsageError, UnknownModelError or MissingKeyError
+        before anything is sent, and RunFailedError when the run fails later, or ends without an answer that fits the schema.
         """
-        return Asking(self._citing(cite), question, context, observer).finish()
+        return Asking(self._asking(cite, schema), question, context, observer).finish()
 
     def resume(self, run: str, context: AnyContext = None, *, observer: Observer | None = None) -> Result:
         """Go on with a run that ended before its time: `run` is its id, the beginning of it, or `last`.
 
-        What was paid is not paid again. `context` is needed where the run's was not a file, and then has to be the same. A
-        finished run gives its result and costs nothing. Raises what `ask` does, and UsageError for a run that cannot go on:
-        its source has changed, its limit is not raised, another process has it, or its models are others.
+        What was paid is not paid again. `context` is needed where the run's was not a file, and then has to be the same; the
+        schema is the run's own. A finished run gives its result and costs nothing. Raises what `ask` does, and UsageError for a
+        run that cannot go on: its source has changed, its limit is not raised, another process has it, or its models differ.
         """
         resumption = Resumption(run, self.limits, context)
         return resumption.result or Asking(self, resumption.question, resumption.context, observer, resumption).finish()
 
     async def aask(
-        self, question: str, context: AnyContext = None, *, cite: bool | None = None, observer: Observer | None = None
+        self,
+        question: str,
+        context: AnyContext = None,
+        *,
+        cite: bool | None = None,
+        schema: Mapping[str, object] | str | type[BaseModel] | None = None,
+        observer: Observer | None = None,
     ) -> Result:
         """As `ask`, for callers in an event loop. Cancelling it aborts the run."""
         loop = asyncio.get_running_loop()
-        starting = loop.run_in_executor(None, Asking, self._citing(cite), question, context, observer)
+        starting = loop.run_in_executor(None, Asking, self._asking(cite, schema), question, context, observer)
         try:
             asking = await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -141,8 +157,9 @@ class RLM:
         worst = [price.worst(*tokens) for price in both if price for tokens in ((limits.tokens, 0), (0, limits.tokens))]
         return max(worst) if all(both) else None
 
-    def _citing(self, cite: bool | None) -> RLM:  # noqa: FBT001 - the caller's keyword
-        return self if cite is None else replace(self, cite=cite)
+    def _asking(self, cite: bool | None, schema: Mapping[str, object] | str | type[BaseModel] | None) -> RLM:  # noqa: FBT001 - the caller's keyword
+        """As asked to for one question."""
+        return replace(self, cite=self.cite if cite is None else cite, schema=self.schema if schema is None else schema)
 
 
 class Asking:
@@ -163,6 +180,9 @@ class Asking:
         # Arguments of a command may hold bytes that are no text.
         self._question = question = question.encode("utf-8", "backslashreplace").decode()
         self._resumed = resumption.point() if resumption is not None else None
+        wanted = rlm.schema if resumption is None else resumption.past.settings["asked"].get("schema")
+        schema = schemas.given(wanted)
+        rlm = replace(rlm, schema=schema)
         prices = Prices(rlm.prices)
         prices.warm()
         # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
@@ -175,7 +195,7 @@ class Asking:
             root = _root(rlm, limits, self._model, self._sub_model, start)
             keep = rlm.log or self._resumed is not None
             more = {"asked": _asked(rlm), "sources": start.context.again}
-            asked = Asked(question, self._model.model_id, limits, keep, root.system, rlm.cite, more)
+            asked = Asked(question, self._model.model_id, limits, keep, root.system, rlm.cite, schema, more)
             self._run = Run(start, sub, asked, observer)
         except BaseException:
             start.discard()
@@ -221,6 +241,9 @@ class Asking:
             raise
         if self._run.answer is None and finish in {"submitted", "prose"}:
             raise RunFailedError(self._end("error", f"{self._model.model_id} gave no answer: its replies were empty"))
+        if (why := self._run.keep_misfit()) is not None:
+            error = f"there is no answer that fits the schema: {why}"
+            raise RunFailedError(self._end("interrupted" if finish == "interrupted" else "error", error))
         return self._end(finish)
 
     def _end(self, finish: Finish, error: str | None = None) -> Result:
@@ -265,6 +288,7 @@ def _asked(rlm: RLM) -> dict[str, object]:
         | {
             "default_cost": rlm.default_cost,
             "cite": rlm.cite,
+            "schema": rlm.schema,
         }
     )
 
@@ -332,7 +356,8 @@ def _root(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, star
             same=", the same model as you, at the same price" if sub_model.model_id == model.model_id else "",
         )
         cite = prompts.render("cite", submit=SUBMIT) if rlm.cite else ""
-        whole = "\n\n".join(part for part in (system, cite, rlm.system) if part)
+        fits = prompts.render("answer_schema", schema=json.dumps(rlm.schema, ensure_ascii=False)) if rlm.schema else ""
+        whole = "\n\n".join(part for part in (system, cite, fits, rlm.system) if part)
     root = Root(model, key=models.key_for(model, rlm.key), system=whole, stream=rlm.stream)
     root.tools = tools_for(start.context, shown, _not_called, _not_called, cite=rlm.cite)
     return root

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from . import loosejson
-from .errors import ModelError
+from .errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,57 @@ def parse(schema: str) -> dict[str, Any]:
         message = f"the schema is not a JSON Schema: {problem.message[:200]}"
         raise ModelError(message) from None
     return parsed
+
+
+def given(schema: object) -> dict[str, Any] | None:
+    """The JSON Schema that a user asks for: a dict, a pydantic class, JSON text, or LLM's concise schema string; None is none.
+
+    Raises UsageError for what is no schema. What a user gives may hold patterns: it is the user's own time.
+    """
+    if schema is None:
+        return None
+    import jsonschema  # noqa: PLC0415 - slow to import, rarely needed
+
+    made = _made(schema)
+    try:
+        jsonschema.validators.validator_for(made).check_schema(made)
+    except jsonschema.SchemaError as problem:
+        message = f"the schema is not a JSON Schema: {problem.message[:_MOST_QUOTED]}"
+        raise UsageError(message) from None
+    if (outside := next(_outside(made), None)) is not None:
+        message = f"the schema refers to {outside!r}, which is not in it: nothing is fetched, so put it under '$defs'"
+        raise UsageError(message)
+    return made
+
+
+def _made(schema: object) -> dict[str, Any]:
+    import llm  # noqa: PLC0415 - slow to import
+    import pydantic  # noqa: PLC0415 - llm imports it
+
+    if isinstance(schema, type) and issubclass(schema, pydantic.BaseModel):
+        return schema.model_json_schema()
+    try:
+        made = schema
+        if isinstance(schema, str):
+            made = json.loads(schema) if schema.lstrip().startswith(("{", "[")) else llm.schema_dsl(schema)
+        # A copy, of what JSON can hold.
+        made = json.loads(json.dumps(made))
+    except (TypeError, ValueError, RecursionError) as problem:
+        message = f"the schema cannot be read ({problem})"
+        raise UsageError(message) from None
+    if not isinstance(made, dict) or not made or schema == "":
+        message = f"a schema is a dict, a pydantic class, JSON text or LLM's concise schema string, not {schema!r}"
+        raise UsageError(message)
+    return made
+
+
+def _outside(part: object) -> Iterator[str]:
+    """What a schema refers to that is not in it."""
+    for child in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _outside(child)
+    reference = part.get("$ref") if isinstance(part, dict) else None
+    if isinstance(reference, str) and not reference.startswith("#"):
+        yield reference
 
 
 def each_of(schema: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import click
 from .options import LIMITS, is_given, llm_log, prices, run_options
 from .resume import go_on
 from .running import perform, shown_as_usage
+from .schema import schema_of
 from .sources import source_options, sources_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("-s", "--system", help="Added to the system prompt")
 @click.option("-o", "--option", "options", type=(str, str), multiple=True, help="Option of the root model: name and value")
 @click.option("--sub-option", "sub_options", type=(str, str), multiple=True, help="Option of the sub-model: name and value")
+@click.option("--schema", help="What the answer has to fit: concise syntax, JSON Schema, file, t:TEMPLATE or id, as for llm")
 @click.option("--cite", is_flag=True, help="Ask for verbatim quotes, look them up, and say where they are")
 @click.option("--dry-run", is_flag=True, help="Show what would be read and what it can cost at most; send nothing")
 @click.option("--resume", "run", metavar="RUN", help="Go on with a run instead, as `llm rlm resume RUN` does")
@@ -39,7 +41,7 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
     if run is not None:
         if question is not None or any(
             is_given(ctx, name)
-            for name in ("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "dry_run")
+            for name in ("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "schema", "dry_run")
         ):
             message = "--resume goes on with the question, the models and the record of its run: give none of them"
             raise click.UsageError(message, ctx)
@@ -86,4 +88,5 @@ def _engine(given: dict[str, Any]) -> RLM:
         prices={**config.prices, **prices(given)},
         default_cost=config.max_cost,
         cite=given["cite"],
+        schema=schema_of(given),
     )

@@ -13,6 +13,8 @@ WHEN = {
     "no_tool_call": "After the first reply that neither runs code nor submits.",
     "malformed_call": "After a reply whose tool arguments could not be parsed.",
     "cite": "Added to the system prompt where the answer is to come with quotes.",
+    "answer_schema": "Added to the system prompt where the answer has to fit a schema.",
+    "does_not_fit": "After an answer that does not fit the schema.",
     "no_quotes": "After an answer that came without quotes where they were asked for; once.",
     "quotes_not_found": "After an answer of whose quotes some are not in the input; once.",
     "last_turn": "With the last turn that the limits leave.",
