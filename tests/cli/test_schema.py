@@ -51,7 +51,7 @@ def test_a_schema_is_named_as_llm_takes_it(serve: Serve, log: str, tmp_path: Pat
     named = {"concise": "name, age int", "json": SCHEMA, "file": str(tmp_path / "dog.json"), "template": "t:dog"}
     logged = sqlite_utils.Database(user_path / "logs.db")
     migrate(logged)  # type: ignore[no-untyped-call]
-    logged["schemas"].insert({"id": "9f8a", "content": SCHEMA})
+    logged.table("schemas").insert({"id": "9f8a", "content": SCHEMA})
     logged.close()
     named["id"] = "9f8a"
     result = llm_rlm(*ASK, "-c", log, "--schema", named[form])
