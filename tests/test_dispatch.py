@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -114,6 +115,86 @@ def test_an_answer_that_does_not_fit_is_an_error(answer: str, schema: str, error
     (reply,) = Calls(lambda _: answer).ask(CallRequest(1, "p", schema=schema))
     assert reply.error is not None
     assert reply.error.startswith(error)
+
+
+# An answer that does not fit is asked for once more
+
+
+def mending(*answers: str, schema_support: bool = True) -> tuple[Calls, list[str]]:
+    """Calls whose model gives these answers in turn, and what it was asked."""
+    left, asked = list(answers), []
+
+    def script(prompt: llm.Prompt) -> str:
+        asked.append(str(prompt.prompt))
+        return left.pop(0)
+
+    calls = Calls(script, concurrency=1)
+    calls.model.supports_schema = schema_support
+    return calls, asked
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_an_answer_that_does_not_fit_is_asked_for_once_more_with_what_was_wrong(supported: bool) -> None:
+    calls, asked = mending("three", '{"n": 3}', schema_support=supported)
+    (reply,) = calls.ask(CallRequest(1, "How many?", schema=CONCISE))
+    assert (reply.text, reply.data, reply.error) == ('{"n": 3}', '{"n": 3}', None)
+    assert "How many?" in asked[1]
+    assert "answered:\nthree\n" in asked[1]
+    assert "the answer is not JSON (JSONDecodeError)" in asked[1]
+    assert (CONCISE in asked[1]) is not supported
+    assert (calls.budget.usage.calls, calls.budget.usage.failed) == (2, 0)
+    assert [row["state"] for row in calls.rows()] == ["answered", "answered"]
+
+
+def test_it_is_asked_for_once_more_only() -> None:
+    calls, asked = mending("three", '{"n": "x"}')
+    (reply,) = calls.ask(CallRequest(1, "p", schema=CONCISE))
+    why = "the answer does not fit the schema (['n']: 'x' is not of type 'integer')"
+    assert reply.error == why + """: '{"n": "x"}' (asked twice)"""
+    assert len(asked) == calls.budget.usage.calls == 2
+
+
+def test_what_keeps_it_from_being_asked_once_more_is_said() -> None:
+    calls = Calls(lambda _: "three", limit=1)
+    (reply,) = calls.ask(CallRequest(1, "p", schema=CONCISE))
+    assert str(reply.error).endswith("asked once more: the limit of 1 calls is reached")
+    assert calls.dispatcher.held_up == {None}
+
+
+def test_equal_answers_that_do_not_fit_are_mended_each_by_its_own_call_also_when_cells_run_again() -> None:
+    numbers = iter(range(100))
+    calls = Calls(lambda prompt: f'{{"n": {next(numbers)}}}' if "answered" in str(prompt.prompt) else "no")
+    calls.dispatcher.begin_cell(1)
+    requests = [CallRequest(number, "p", schema=CONCISE) for number in range(4)]
+    first = calls.ask(*requests)
+    assert calls.dispatcher.begin_cell(1) == 8
+    again = calls.ask(*[replace(request, replay=True) for request in requests])
+    assert [reply.data for reply in first] == [reply.data for reply in again]
+    assert len({reply.data for reply in first}) == 4
+    assert calls.budget.usage.calls == 8
+
+
+def test_what_was_mended_serves_a_later_run_whole_and_what_was_not_does_not() -> None:
+    for answers, sent in ((("three", '{"n": 3}'), 0), (("three", "four"), 2)):
+        calls, asked = mending(*answers, *answers)
+        later = Dispatcher(calls.journal, "later", calls.budget, SubModels(calls.model), Manner(1, cache_days=None))
+        calls.journal.begin_run("later", settings="{}")
+        (first,) = calls.ask(CallRequest(1, "p", schema=CONCISE))
+        delivered: queue.SimpleQueue[CallReply] = queue.SimpleQueue()
+        later.ask([CallRequest(1, "p", schema=CONCISE)], delivered.put)
+        reply = delivered.get(timeout=20)
+        later.close(then=lambda: None)
+        assert (reply.data, reply.error) == (first.data, first.error)
+        assert len(asked) == 2 + sent
+
+
+def test_an_answer_about_many_items_is_checked_item_by_item_and_not_asked_again() -> None:
+    calls, asked = mending('{"results": [{"item": 1, "result": 1}, {"item": 2, "result": "x"}]}', "no")
+    replies = calls.ask(CallRequest(1, "p", schema='{"type": "integer"}', each=True))
+    assert json.loads(str(replies[0].data))["results"] == [{"item": 1, "result": 1}]
+    (reply,) = calls.ask(CallRequest(1, "q", schema='{"type": "integer"}', each=True))
+    assert str(reply.error).startswith("the answer is not JSON")
+    assert len(asked) == 2
 
 
 def test_another_model_that_llm_does_not_know_is_an_error_and_costs_no_call() -> None:

@@ -15,12 +15,13 @@ from llm_rlm.prompts import WHEN
 from llm_rlm.retries import Policy
 from llm_rlm.rounds import MOST_ROUNDS
 from llm_rlm.sandbox import pending
-from llm_rlm.sandbox.guest import calls, jsontext
+from llm_rlm.sandbox.guest import calls, jsontext, mapping
 from llm_rlm.spending import OUTPUT_TOKENS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SPENDING = (ROOT / "docs" / "spending.md").read_text("utf-8")
+STRUCTURED = " ".join((ROOT / "docs" / "structured.md").read_text("utf-8").split())
 SANDBOX = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -68,6 +69,20 @@ def test_the_bounds_of_the_sandbox_are_as_its_page_says(claim: str) -> None:
 )
 def test_limits_prices_and_retries_are_as_their_page_says(claim: str) -> None:
     assert claim in SPENDING
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        f"up to {mapping.MOST_ITEMS} and {mapping.MOST_CHARACTERS:,} characters to a prompt",
+        f"(up to {mapping.MOST_VOTES})",
+        {1: "once", 2: "at last alone, twice"}[mapping.ALONE],
+        {3: "up to three further looks"}[mapping.FURTHER_LOOKS],
+        {4: "packs of a quarter of the size"}[mapping._SHRINK],
+    ],
+)
+def test_maps_are_as_their_page_says(claim: str) -> None:
+    assert claim in STRUCTURED
 
 
 def test_the_configuration_that_the_page_shows_can_be_read(tmp_path: Path) -> None:

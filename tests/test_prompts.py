@@ -36,6 +36,13 @@ VALUES = {
     "problem": "Expecting value: line 1 column 1 (char 0)",
     "prompt": "Who is it?",
     "schema": '{"type": "string"}',
+    "answer": "Somebody",
+    "error": "the answer is not JSON (JSONDecodeError): 'Somebody'",
+    "instruction": "Which tone has it?",
+    "count": "2",
+    "items": "<item 417>\nGreat!\n</item 417>\n\n<item 230>\nNever again.\n</item 230>",
+    "numbers": "417, 230",
+    "labels": ' RESULT is one of these, word for word: ["good", "bad"].',
 }
 
 

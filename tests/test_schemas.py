@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llm_rlm import ModelError
-from llm_rlm.schemas import parse, validated, value_of
+from llm_rlm.schemas import each_of, parse, validated, validated_each, value_of
 
 _DOUBLING = {
     "$defs": {
@@ -68,3 +68,29 @@ def test_an_answer_that_nests_without_end_is_refused() -> None:
 )
 def test_a_text_that_is_json_has_a_value(text: str, value: str | None) -> None:
     assert value_of(text) == value
+
+
+def test_what_does_not_fit_is_named_with_its_place() -> None:
+    person = {"properties": {"age": {"type": "integer"}}}
+    with pytest.raises(ModelError, match=r"\['people'\]\[1\]\['age'\]: 'old' is not of type 'integer'"):
+        validated('{"people": [{"age": 1}, {"age": "old"}]}', {"properties": {"people": {"items": person}}})
+
+
+def test_each_entry_of_an_answer_about_many_is_checked_by_itself() -> None:
+    schema = parse('{"$defs": {"n": {"type": "integer"}}, "$ref": "#/$defs/n"}')
+    assert each_of(schema)["$defs"] == {"n": {"type": "integer"}}
+    said = '[{"item": 7, "result": 1}, {"item": "8", "result": 2}, {"item": 9, "result": "x"}, {"item": 9}, 5]'
+    assert json.loads(validated_each(said, schema)) == {
+        "results": [{"item": 7, "result": 1}, {"item": 8, "result": 2}],
+        "wrong": [
+            {"item": 9, "result": "x", "error": "'x' is not of type 'integer'"},
+            {"item": 9, "error": "['results'][0]: 'result' is a required property"},
+        ],
+    }
+    assert validated_each(f'{{"results": {said}}}', schema) == validated_each(said, schema)
+
+
+@pytest.mark.parametrize("said", ["no", "{}", '{"results": {"7": 1}}', "5"])
+def test_an_answer_about_many_without_a_list_is_an_error(said: str) -> None:
+    with pytest.raises(ModelError, match=r"not JSON|no list 'results'"):
+        validated_each(said, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -44,6 +45,8 @@ class Brief:
     """How many levels of child runs there may be below it."""
     protocol: Literal["tools", "code"] | None = None
     """How it runs code: by calling a tool, or by writing blocks of code. None: by tools, where it supports them."""
+    schema: object = None
+    """The JSON Schema that the answer has to fit, if there is one."""
 
 
 def conversation(brief: Brief, start: Start, system: str | None = None) -> Root:
@@ -77,7 +80,8 @@ def _system(brief: Brief, start: Start, way: Way) -> str:
     )
     own = prompts.render("functions", functions=prompt_lines(start.functions)) if start.functions else ""
     cite = prompts.render("cite", submit=submit_name(way)) if brief.cite else ""
-    return "\n\n".join(part for part in (system, own, cite, brief.more) if part)
+    fits = prompts.render("answer_schema", schema=json.dumps(brief.schema, ensure_ascii=False)) if brief.schema else ""
+    return "\n\n".join(part for part in (system, own, cite, fits, brief.more) if part)
 
 
 def _described(limits: Limits) -> str:

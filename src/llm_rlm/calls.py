@@ -23,6 +23,8 @@ class CallRequest:
     """Another model than the run's sub-model, by name."""
     schema: str | None = None
     """A JSON Schema as JSON text, or LLM's concise schema string."""
+    each: bool = False
+    """The prompt is about many items, and the schema that of the result of each: see `schemas.each_of`."""
     payload: str | None = None
     """JSON text: the context of a child run, or the arguments of a function."""
     attachments: tuple[str, ...] = ()
@@ -33,7 +35,10 @@ class CallRequest:
 
 @dataclass(frozen=True)
 class CallReply:
-    """What came of a call: `text`, with `data` where a schema was asked for, or `error`."""
+    """What came of a call: `text`, with `data` where a schema was asked for, or `error`.
+
+    An answer that does not fit its schema is both: the text, and the error that says why.
+    """
 
     id: int
     text: str = ""

@@ -44,6 +44,8 @@ CHILDREN = 4
 _MOST_REFUSED_RECORDED = 10_000
 _EMPTY = "the model answered nothing"
 _DAY = 86_400.0
+_MOST_SAID = 20_000
+"""Characters of an answer that are quoted to the model that gave it."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class _Call:
     cell: int | None
     run_id: str
     """The run whose cell asks: this one, or one that it follows, whose cell is run again."""
+    mends: bool = False
+    """Whether it asks once more for what did not fit its schema."""
 
 
 @dataclass(frozen=True)
@@ -195,14 +199,19 @@ class Dispatcher:
         """A dispatcher for a child of this run, that shares with it what bounds the calls at once."""
         return Dispatcher(self._journal, run_id, self._budget, self._sub, self._manner, self)
 
-    def begin_cell(self, number: int) -> None:
-        """Calls from now on are those of this cell. Of one that ran before, equal calls are numbered as they were."""
+    def begin_cell(self, number: int) -> int:
+        """Calls from now on are those of this cell. Of one that ran before, equal calls are numbered as they were.
+
+        Returns how many of its calls the journal has already.
+        """
         with self._lock:
             self._rewound |= number <= self._latest
             self._cell, self._latest = number, max(number, self._latest)
             self._cell_of = next((run.run_id for run in self._earlier if number <= run.last_cell), self._run_id)
-            if self._rewound:
-                self._seen = self._journal.calls_before(self._cell_of, number)
+            if not self._rewound:
+                return 0
+            self._seen = self._journal.calls_before(self._cell_of, number)
+        return self._journal.calls_of(self._cell_of, number)
 
     def follow(self, earlier: Sequence[Earlier]) -> None:
         """The run goes on in the session of these, oldest first. What their cells asked is in the journal as theirs."""
@@ -250,12 +259,25 @@ class Dispatcher:
             "system": request.system,
             "schema": request.schema,
         }
+        if request.each:
+            asked |= {"each": True}
         if request.kind != "model":
             asked |= {"kind": request.kind, "payload": request.payload}
         key = call_key(asked)
         with self._lock:
             self._seen[key] += 1
             return _Call(request, key, self._seen[key], self._cell, self._cell_of)
+
+    def _again_for(self, call: _Call, misfit: CallReply) -> _Call:
+        """The call that asks once more for what did not fit its schema.
+
+        It is numbered as the call that it mends, and not in the order in which answers come: that is another each time.
+        """
+        said = misfit.text if len(misfit.text) <= _MOST_SAID else f"{misfit.text[:_MOST_SAID]}…"
+        prompt = prompts.render("mend", prompt=call.request.prompt, answer=said, error=misfit.error)
+        return replace(
+            call, request=replace(call.request, prompt=prompt), key=call_key({"mends": call.key, "prompt": prompt}), mends=True
+        )
 
     def _join(self, call: _Call, deliver: Deliver) -> bool:
         """Whether this very call is already under way; then its answer serves both."""
@@ -266,7 +288,7 @@ class Dispatcher:
 
     def _answer(self, call: _Call) -> None:
         try:
-            reply = self._reply(call)
+            reply = self._fitting(call)
         except Exception as problem:  # noqa: BLE001 - kept, and raised by the run: this thread has nobody to raise it to
             self.problem = problem
             self.stop("the run is broken and will end")
@@ -277,6 +299,20 @@ class Dispatcher:
             deliver(replace(reply, id=number))
 
     # The one order
+
+    def _fitting(self, call: _Call) -> CallReply:
+        """The reply; one that does not fit its schema is asked for once more, by a call of its own."""
+        reply = self._reply(call)
+        if reply.error is None or not reply.text or call.request.kind != "model" or call.request.each:
+            return reply
+        again = self._again_for(call, reply)
+        mended = self._reply(again)
+        if mended.error is None:
+            if not call.request.replay:
+                self._journal.let_serve(self._run_id, call.key, call.occurrence)
+            return mended
+        why = f"{mended.error} (asked twice)" if mended.text else f"{reply.error}; asked once more: {mended.error}"
+        return replace(mended, error=why)
 
     def _reply(self, call: _Call) -> CallReply:
         recorded = self._recorded(call) or self._served(call)
@@ -291,7 +327,8 @@ class Dispatcher:
         try:
             lane = self._lane(call.request.model)
             arguments = self._arguments(call.request, lane)
-            offers = lane.spending.offers(models.input_bound(arguments["prompt"], call.request.system, call.request.schema))
+            schema = json.dumps(arguments["schema"]) if "schema" in arguments else None
+            offers = lane.spending.offers(models.input_bound(arguments["prompt"], call.request.system, schema))
             offer = self._reserve(offers)
         except ModelError as problem:
             return self._refuse(call, str(problem), "arguments")
@@ -376,6 +413,8 @@ class Dispatcher:
     def _record(self, call: _Call) -> CallRecord:
         request = call.request
         asked: dict[str, object] = {"prompt": request.prompt, "system": request.system, "schema": request.schema}
+        asked |= {"each": True} if request.each else {}
+        asked |= {"mends": True} if call.mends else {}
         asked |= {"payload": request.payload} if request.payload is not None else {}
         asked |= {"attachments": request.attachments} if request.attachments else {}
         model = request.model or self._sub.default.model_id
@@ -457,6 +496,7 @@ class Dispatcher:
             arguments["system"] = request.system
         if request.schema is not None:
             schema = schemas.parse(request.schema)
+            schema = schemas.each_of(schema) if request.each else schema
             if lane.model.supports_schema:
                 arguments["schema"] = schema
             else:
@@ -575,10 +615,11 @@ def _checked(request: CallRequest, text: str) -> CallReply:
         return CallReply(0, text, data=schemas.value_of(text))
     if request.schema is None:
         return CallReply(0, text)
+    check = schemas.validated_each if request.each else schemas.validated
     try:
-        return CallReply(0, text, data=schemas.validated(text, schemas.parse(request.schema)))
+        return CallReply(0, text, data=check(text, schemas.parse(request.schema)))
     except ModelError as problem:
-        return CallReply(0, error=str(problem))
+        return CallReply(0, text, error=str(problem))
 
 
 def public_error(problem: Exception) -> str:

@@ -119,14 +119,16 @@ class Loop:
         if not reply.is_prose:
             return None
         self._prose = reply.text.strip() or self._prose
-        return self._root.way.nothing_done()
+        again = self._root.way.nothing_done()
+        wrong = self._run.wrong_with(self._prose) if self._asked_to_submit else None
+        return f"{again}\n\n{wrong}" if wrong is not None else again
 
     def _is_over(self, reply: Reply) -> bool:
-        """Whether prose is the answer: the root model was asked to submit it, and has not."""
+        """Whether prose is the answer: the root model was asked to submit it, and has not; and it can be the answer."""
         if not reply.is_prose:
             return False
         asked, self._asked_to_submit = self._asked_to_submit, True
-        return asked
+        return asked and self._run.wrong_with(self._prose) is None
 
     def _ask_again(self, problem: str) -> str:
         self._malformed += 1

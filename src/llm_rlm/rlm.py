@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import context as contexts
-from . import models, prompts
+from . import models, prompts, schemas
 from .briefing import Brief, conversation, submit_name
 from .budget import Limits
 from .children import Children, Rules, check_depth
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import llm
+    from pydantic import BaseModel
 
     from .context import AnyContext, Context
     from .journal.history import PastRun
@@ -90,6 +91,8 @@ class RLM:
     """How the root model runs code: by calling a tool, or by writing blocks of code. None: by tools, where it supports them."""
     depth: int = 1
     """How deep child runs go that cells start with `rlm_query`, each with a session of its own; 0 for none."""
+    schema: Mapping[str, object] | str | type[BaseModel] | None = None
+    """What answers have to fit: a JSON Schema as a dict or JSON text, LLM's concise schema string, or a pydantic class."""
 
     @classmethod
     def of_run(cls, run: str, *, key: str | None = None) -> RLM:
@@ -103,31 +106,43 @@ class RLM:
         return cls(past.model, sub_model, limits, Settings(**_known(Settings, settings)), key=key, **_known(cls, more))
 
     def ask(
-        self, question: str, context: AnyContext = None, *, cite: bool | None = None, observer: Observer | None = None
+        self,
+        question: str,
+        context: AnyContext = None,
+        *,
+        cite: bool | None = None,
+        schema: Mapping[str, object] | str | type[BaseModel] | None = None,
+        observer: Observer | None = None,
     ) -> Result:
         """Ask, and wait for the answer.
 
-        `context` is the text itself, a JSON value, a Path to a file or folder, an open binary stream, or `Sources`. `cite` is
-        the field of that name, for this question. Raises UsageError, UnknownModelError or MissingKeyError before anything is
-        sent, and RunFailedError when the run fails later.
+        `context` is the text itself, a JSON value, a Path to a file or folder, an open binary stream, or `Sources`. `cite` and
+        `schema` are the fields of those names, for this question. Raises UsageError, UnknownModelError or MissingKeyError
+        before anything is sent, and RunFailedError when the run fails later, or ends without an answer that fits the schema.
         """
-        return begin(self._citing(cite), question, context, observer).finish()
+        return begin(self._asking(cite, schema), question, context, observer).finish()
 
     def resume(self, run: str, context: AnyContext = None, *, observer: Observer | None = None) -> Result:
         """Go on with a run that ended before its time: `run` is its id, the beginning of it, or `last`.
 
-        What was paid is not paid again. `context` is needed where the run's was not a file, and then has to be the same. A
-        finished run gives its result and costs nothing. Raises what `ask` does, and UsageError for a run that cannot go on:
-        its source has changed, its limit is not raised, another process has it, or its models are others.
+        What was paid is not paid again. `context` is needed where the run's was not a file, and then has to be the same; the
+        schema is the run's own. A finished run gives its result and costs nothing. Raises what `ask` does, and UsageError for a
+        run that cannot go on: its source has changed, its limit is not raised, another process has it, or its models differ.
         """
         resumption = Resumption(run, self.limits, context)
         return resumption.result or begin(self, resumption.question, resumption.context, observer, resumption).finish()
 
     async def aask(
-        self, question: str, context: AnyContext = None, *, cite: bool | None = None, observer: Observer | None = None
+        self,
+        question: str,
+        context: AnyContext = None,
+        *,
+        cite: bool | None = None,
+        schema: Mapping[str, object] | str | type[BaseModel] | None = None,
+        observer: Observer | None = None,
     ) -> Result:
         """As `ask`, for callers in an event loop. Cancelling it aborts the run."""
-        return await finish_in_thread(partial(begin, self._citing(cite), question, context, observer), Asking.finish)
+        return await finish_in_thread(partial(begin, self._asking(cite, schema), question, context, observer), Asking.finish)
 
     def session(self, context: AnyContext = None, *, observer: Observer | None = None) -> Session:
         """Questions over one input, one after another: see `Session`. Raises what `ask` does before anything is sent."""
@@ -150,8 +165,9 @@ class RLM:
         worst = [price.worst(*tokens) for price in both if price for tokens in ((limits.tokens, 0), (0, limits.tokens))]
         return max(worst) if all(both) else None
 
-    def _citing(self, cite: bool | None) -> RLM:  # noqa: FBT001 - the caller's keyword
-        return self if cite is None else replace(self, cite=cite)
+    def _asking(self, cite: bool | None, schema: Mapping[str, object] | str | type[BaseModel] | None) -> RLM:  # noqa: FBT001 - the caller's keyword
+        """As asked to for one question."""
+        return replace(self, cite=self.cite if cite is None else cite, schema=self.schema if schema is None else schema)
 
 
 class Ready:
@@ -169,12 +185,14 @@ class Ready:
         `past` is the run to go on with, or the one to follow.
         """
         check_depth(rlm.depth)
-        self.rlm = rlm
+        resumed, followed = (past.point(), past.followed) if past is not None else (None, None)
+        wanted = rlm.schema if resumed is None else resumed.past.settings["asked"].get("schema")
+        self.schema = schemas.given(wanted)
+        self.rlm = rlm = replace(rlm, schema=self.schema)
         self.prices = Prices(rlm.prices)
         self.prices.warm()
         # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
         known = _models(rlm, self.prices) if isinstance(context, Readable) else None
-        resumed, followed = (past.point(), past.followed) if past is not None else (None, None)
         reach = Reach(as_functions(rlm.functions, rlm.tools), children=rlm.depth > 0)
         self.start = Start(_context(rlm, context, observer), rlm.settings, resumed, followed, reach)
         try:
@@ -210,7 +228,7 @@ class Asking:
         self._resumed = resumed = start.resumed
         more = {"asked": _asked(replace(rlm, protocol=root.way.name)), "sources": start.context.again}
         keep = rlm.log or resumed is not None
-        asked = Asked(question, self._model.model_id, ready.limits, keep, root.system, rlm.cite, more)
+        asked = Asked(question, self._model.model_id, ready.limits, keep, root.system, rlm.cite, ready.schema, more)
         self._run = Run(start, ready.sub, asked, observer)
         if rlm.depth:
             self._run.have_children(Children(self._run, ready.sub, Rules(rlm.depth, ready.limits.turns, rlm.stream)))
@@ -277,6 +295,11 @@ class Asking:
             error = f"{self._model.model_id} gave no answer: its replies were empty"
             end("error", error)
             raise RunFailedError(self._result("error", error))
+        if (why := self._run.keep_misfit()) is not None:
+            error = f"there is no answer that fits the schema: {why}"
+            finish = "interrupted" if finish == "interrupted" else "error"
+            end(finish, error)
+            raise RunFailedError(self._result(finish, error))
         end(finish)
         return self._result(finish)
 
@@ -356,6 +379,7 @@ def _asked(rlm: RLM) -> dict[str, object]:
             "tools": list(rlm.tools),
             "protocol": rlm.protocol,
             "depth": rlm.depth,
+            "schema": rlm.schema,
         }
     )
 
@@ -445,6 +469,7 @@ def _brief(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model) -> 
         more=rlm.system,
         children=rlm.depth,
         protocol=rlm.protocol,
+        schema=rlm.schema,
     )
 
 

@@ -9,7 +9,7 @@ import json
 import threading
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import prompts
 from .budget import Bound, Budget, Limits
@@ -17,6 +17,7 @@ from .continuation import Followed
 from .dispatch import CHILDREN, CONCURRENCY, Dispatcher, Manner, Performer
 from .errors import SandboxError
 from .evidence import Evidence
+from .fitting import Misfit, fit
 from .functions import Performer as FunctionPerformer
 from .journal import Journal
 from .journal.history import Earlier, child_run
@@ -76,6 +77,8 @@ class Asked:
     """The root model's system prompt."""
     cite: bool = False
     """Whether the answer is to come with quotes of the input."""
+    schema: dict[str, Any] | None = None
+    """The JSON Schema that the answer has to fit."""
     more: Mapping[str, object] = field(default_factory=dict)
     """Whatever else is needed to go on with the run, as JSON can hold it."""
 
@@ -248,12 +251,15 @@ class Run:
         """What it began with: another run can follow in its sandbox, see `leave`."""
         self.budget = above.budget if above is not None else _budget(asked.limits, resumed)
         self.answer = resumed.answer if resumed is not None else None
+        self.misfit: Misfit | None = None
+        """The last answer that did not fit the schema, if there is none that does."""
         self.observer = observer or Unobserved()
         self._turn: int | None = None if resumed is None else resumed.last_turn
         self._cell_running = threading.Lock()
         self._cells = max(resumed.next_cell - 1 if resumed is not None else 0, _last_cell(start.followed))
         self._stopped: str | None = None
         self._cite = asked.cite
+        self._schema = asked.schema
         self._asked_to_quote = False
         self._ended = False
         self._untold = _not_back(start)
@@ -360,10 +366,20 @@ class Run:
         if result.submitted is None:
             return result
         wrong = self._take(result.submitted)
-        return result if wrong is None else replace(result, submitted=None, notes=(*result.notes, wrong))
+        if wrong is None:
+            return replace(result, submitted=self.answer)
+        return replace(result, submitted=None, notes=(*result.notes, wrong))
 
     def _take(self, answer: Answer) -> str | None:
-        """Take an answer, its quotes looked up. A str is what the root model is to mend first; it is asked once."""
+        """Take an answer that fits the schema, its quotes looked up. A str is what the root model is to mend first.
+
+        Quotes it is asked to mend once.
+        """
+        fitted = self._fitted(answer)
+        if isinstance(fitted, Misfit):
+            self.misfit = fitted
+            return _does_not_fit(fitted)
+        answer = fitted
         if answer.quotes or self._cite:
             missing = [each for each in self.evidence.look_up(answer.quotes, self._is_stopped) if each.found is None]
             wrong = _what_is_wrong(answer, missing)
@@ -372,6 +388,9 @@ class Run:
                 return wrong
         self.answer = answer
         return None
+
+    def _fitted(self, answer: Answer) -> Answer | Misfit:
+        return fit(answer, self._schema) if self._schema is not None else answer
 
     def _is_stopped(self) -> bool:
         return self._stopped is not None
@@ -398,8 +417,24 @@ class Run:
         return made if isinstance(made, str) else self._take(replace(made, quotes=tuple(given)))
 
     def take_prose(self, text: str) -> None:
-        """Take what the root model has said, and not submitted, for its answer."""
-        self.answer = Answer(text)
+        """Take what the root model has said, and not submitted, for its answer, if it fits the schema."""
+        fitted = self._fitted(Answer(text))
+        if isinstance(fitted, Misfit):
+            self.misfit = self.misfit or fitted
+        else:
+            self.answer = fitted
+
+    def wrong_with(self, text: str) -> str | None:
+        """Why a text cannot be taken for the answer, for the root model; None if it can."""
+        fitted = self._fitted(Answer(text)) if text else None
+        return _does_not_fit(fitted) if isinstance(fitted, Misfit) else None
+
+    def keep_misfit(self) -> str | None:
+        """Where no answer fits the schema, keep the last that there was; why it does not fit."""
+        if self.answer is not None or self.misfit is None:
+            return None
+        self.answer = self.misfit.answer
+        return self.misfit.why
 
     def _value(self, name: object) -> Answer | str:
         """The value of a variable; a str is what is wrong with the name."""
@@ -527,6 +562,10 @@ def _what_is_wrong(answer: Answer, missing: Sequence[Citation]) -> str | None:
         return None
     listed = "\n".join(f"- {citation.quote[:_MOST_QUOTED]!r}: {citation.why or 'not found'}" for citation in missing)
     return prompts.render("quotes_not_found", quotes=listed, submit=SUBMIT)
+
+
+def _does_not_fit(misfit: Misfit) -> str:
+    return prompts.render("does_not_fit", why=misfit.why, submit=SUBMIT)
 
 
 def _settings(asked: Asked, settings: Settings) -> str:

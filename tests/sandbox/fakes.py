@@ -44,8 +44,9 @@ class Answering:
         now = [request for request in requests if "hang" not in request.prompt]
         threading.Thread(target=self._deliver, args=(now, deliver)).start()
 
-    def begin_cell(self, number: int) -> None:
+    def begin_cell(self, number: int) -> int:
         self.began.append(number)
+        return 0
 
     def know(self, prompt: str) -> None:
         """Have answered a prompt in an earlier life."""

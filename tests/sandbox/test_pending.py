@@ -22,7 +22,7 @@ class Holding:
         self.asked.extend(requests)
         self.deliver = deliver
 
-    def begin_cell(self, number: int) -> None:
+    def begin_cell(self, number: int) -> int:
         raise AssertionError(number)
 
     def left(self) -> dict[str, float | None]:

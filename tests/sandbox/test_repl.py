@@ -251,6 +251,30 @@ def test_a_wrong_argument_is_named(shown: Shown, call: str, problem: str) -> Non
     assert problem in shown(f"await {call}")
 
 
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        ("llm_map('abc', 'Which?')", "items must be a list, not str"),
+        ("llm_map(['a'], 3)", "instruction must be str, not int"),
+        ("llm_map(['a'], 'Which?', labels=['a'], schema='n int')", "give labels or schema, not both"),
+        (
+            "llm_map(['a'] * 8, 'Which?', per_call=1)",
+            "at least 8 calls (8 items, up to 1 a call), and 7 are left",
+        ),
+    ],
+)
+def test_a_map_that_cannot_be_says_so_before_anything_is_asked(shown: Shown, call: str, problem: str) -> None:
+    assert problem in shown(f"await {call}")
+
+
+def test_a_map_without_items_is_empty(shown: Shown) -> None:
+    assert shown("await llm_map([], 'Which?', labels=['a'])") == "[]\n"
+
+
+def test_a_forgotten_await_of_a_map_says_what_to_write(shown: Shown) -> None:
+    assert "llm_map(...) was not awaited: write `await llm_map(...)`" in shown("m = llm_map(['a'], 'Which?')\nm.counts()")
+
+
 def test_budget_tells_what_is_left(shown: Shown) -> None:
     assert shown("budget()") == "{'calls': 7.0, 'seconds': None}\n"
 

@@ -9,6 +9,7 @@ import click
 from .options import LIMITS, is_given, llm_log, prices, run_options
 from .resume import go_on
 from .running import perform, shown_as_usage
+from .schema import schema_of
 from .sources import source_options, sources_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
     from llm_rlm.rlm import RLM, Asking
     from llm_rlm.status import Status
+
+_OF_A_NEW_RUN = (
+    *("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "tools", "schema", "protocol", "dry_run"),
+)
+"""Options that a run which goes on has already."""
 
 _MODEL_OPTIONS = [
     click.option("-m", "--model", "model", envvar="LLM_MODEL", help="Root model; LLM's default if not given"),
@@ -31,6 +37,7 @@ _MODEL_OPTIONS = [
         type=click.Choice(["tools", "code"]),
         help="How the root model runs code: by calling tools, or by writing blocks of code; by tools where it supports them",
     ),
+    click.option("--schema", help="What the answer has to fit: concise, JSON Schema, file, t:TEMPLATE or id, as for llm"),
     click.option("--cite", is_flag=True, help="Ask for verbatim quotes, look them up, and say where they are"),
 ]
 
@@ -58,21 +65,7 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
     130 aborted.
     """
     if run is not None:
-        if question is not None or any(
-            is_given(ctx, name)
-            for name in (
-                "model",
-                "sub_model",
-                "system",
-                "options",
-                "sub_options",
-                "no_log",
-                "cite",
-                "tools",
-                "dry_run",
-                "protocol",
-            )
-        ):
+        if question is not None or any(is_given(ctx, name) for name in _OF_A_NEW_RUN):
             message = "--resume goes on with the question, the models and the record of its run: give none of them"
             raise click.UsageError(message, ctx)
         go_on(ctx, run, given)
@@ -122,4 +115,5 @@ def engine_of(given: dict[str, Any]) -> RLM:
         tools=given["tools"],
         protocol=given["protocol"],
         depth=given["depth"],
+        schema=schema_of(given),
     )

@@ -115,7 +115,7 @@ def report(result: Result, status: Status, given: Mapping[str, Any]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # an answer is printed whatever the terminal's encoding
     if given["json_output"]:
         click.echo(json.dumps(result.as_dict(), ensure_ascii=False, indent=2))
-    elif result.answer is not None:
+    elif result.answer is not None and result.error is None:
         text = "\n\n".join(part for part in (result.text, _sourced(result)) if part)
         click.echo(clean(text) if sys.stdout.isatty() else text)
     if (problem := _problem(result)) is not None:

@@ -265,6 +265,15 @@ class Journal:
 
         return self.write(work)
 
+    def let_serve(self, run_id: str, key: str, occurrence: int) -> None:
+        """Record that an answer that did not fit may serve later runs after all: with the one that mends it."""
+        self.write(
+            lambda db: db.execute(
+                "update calls set servable = 1 where run_id = ? and key = ? and occurrence = ? and state = 'answered'",
+                (run_id, key, occurrence),
+            )
+        )
+
     def fail_call(self, call: int, error: str, shown: str, spent: Spent | None = None, *, maybe_paid: bool = False) -> None:
         """Record that a call brought no answer: what happened, what its cell is told of it, and what it took."""
         columns = {"state": "failed", "error": error, "shown_error": shown, "ended": time.time()}
@@ -295,6 +304,11 @@ class Journal:
             (key, occurrence, since),
         )
         return Kept(**rows[0]) if rows else None
+
+    def calls_of(self, run_id: str, cell: int) -> int:
+        """How many calls of a cell that ran before have an outcome."""
+        asked = "select count(*) as known from calls where run_id = ? and cell = ? and state not in ('sent', 'unknown')"
+        return int(self.rows(asked, (run_id, cell))[0]["known"])
 
     def calls_before(self, run_id: str, cell: int) -> Counter[str]:
         """How often each call of the run was asked by cells before this one."""

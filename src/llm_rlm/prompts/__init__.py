@@ -19,6 +19,8 @@ WHEN = {
     "functions": "Added to the system prompt where the user has given functions for cells.",
     "children": "Added to the system prompt, among the functions, where cells may start child runs.",
     "cite": "Added to the system prompt where the answer is to come with quotes.",
+    "answer_schema": "Added to the system prompt where the answer has to fit a schema.",
+    "does_not_fit": "After an answer that does not fit the schema.",
     "no_quotes": "After an answer that came without quotes where they were asked for; once.",
     "quotes_not_found": "After an answer of whose quotes some are not in the input; once.",
     "follow_up": "A further question over the same session, instead of the question alone.",
@@ -27,6 +29,8 @@ WHEN = {
     "last_turn": "With the last turn that the limits leave.",
     "last_turn_code": "The same, for a model that writes blocks of code.",
     "schema": "Added to a sub-call with a schema, for a model that takes none.",
+    "map": "To a sub-model, by `llm_map`: several items at once.",
+    "mend": "To a sub-model whose answer does not fit the schema of its call; once.",
 }
 """Each prompt, and when it is sent."""
 
@@ -34,6 +38,11 @@ WHEN = {
 def render(name: str, **values: object) -> str:
     """The prompt of that name, with its `$fields` filled in."""
     return _template(name).substitute({key: str(value) for key, value in values.items()}).strip()
+
+
+def template(name: str) -> str:
+    """The prompt of that name, its `$fields` not filled in."""
+    return _template(name).template.strip()
 
 
 @cache

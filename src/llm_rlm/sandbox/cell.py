@@ -62,7 +62,7 @@ def attempt(
     calls = connection.calls.handler
     assert calls is not None
     key = secrets.token_hex(8)
-    calls.begin_cell(cell.number)
+    known = calls.begin_cell(cell.number)
     connection.questions.begin_cell()
     connection.mailbox.listen(cell.output_limit)
     connection.worker.send(
@@ -74,6 +74,8 @@ def attempt(
             "limit": cell.limit,
             "output": cell.output_limit,
             "budget": calls.left(),
+            "known": known,
+            "replay": connection.replaying,
         }
     )
     try:

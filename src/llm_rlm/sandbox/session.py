@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llm_rlm import prompts
 from llm_rlm.errors import SandboxError
 
 from . import notes, wire
@@ -170,7 +171,7 @@ class Session:
         with self._lock:
             self._raise_if_closed()
             self._connection = spare if spare is not None else Connection(self._offer.volumes)
-            setup = {**self._offer.in_guest, "seed": self._seed}
+            setup = {**self._offer.in_guest, "seed": self._seed, "map": prompts.template("map")}
             self._connection.begin(setup, self._handler, self._helpers)
 
     def _raise_if_closed(self) -> None:

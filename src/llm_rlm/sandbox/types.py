@@ -66,8 +66,8 @@ class CallHandler(Protocol):
     def ask(self, requests: Sequence[CallRequest], deliver: Callable[[CallReply], None]) -> None:
         """Start these calls; each is delivered once, from any thread."""
 
-    def begin_cell(self, number: int) -> None:
-        """Calls that come from now on are those of cell `number`.
+    def begin_cell(self, number: int) -> int:
+        """Calls that come from now on are those of cell `number`; how many of them have an answer already.
 
         A cell that has run before asks the same calls in the same order.
         """

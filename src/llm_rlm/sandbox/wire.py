@@ -33,6 +33,7 @@ def to_request(call: object, *, replay: bool) -> CallRequest:
         system=_maybe_text(call.get("system")),
         model=_maybe_text(call.get("model")),
         schema=_maybe_text(call.get("schema")),
+        each=call.get("each") is True,
         kind=_kind(call.get("kind", "model")),
         payload=_maybe_text(call.get("payload")),
         attachments=tuple(_text(name) for name in call.get("attachments") or ()),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llm_rlm.testing.faults import DEFAULT_KINDS, KINDS, Faulty, Maker, model_and_messages
+    from llm_rlm.testing.labeller import Labeller, Slips
     from llm_rlm.testing.models import ScriptedModel, tool_outputs
     from llm_rlm.testing.server import (
         Fault,
@@ -25,12 +26,14 @@ __all__ = [
     "KINDS",
     "Fault",
     "Faulty",
+    "Labeller",
     "Maker",
     "Reply",
     "Request",
     "Script",
     "ScriptedModel",
     "ScriptedServer",
+    "Slips",
     "ToolCall",
     "call",
     "echo",
@@ -46,6 +49,7 @@ if not TYPE_CHECKING:
     # imported already, which Python warns about.
     _HOMES = dict.fromkeys(__all__, "llm_rlm.testing.server")
     _HOMES |= dict.fromkeys(["DEFAULT_KINDS", "KINDS", "Faulty", "Maker", "model_and_messages"], "llm_rlm.testing.faults")
+    _HOMES |= dict.fromkeys(["Labeller", "Slips"], "llm_rlm.testing.labeller")
     _HOMES |= dict.fromkeys(["ScriptedModel", "tool_outputs"], "llm_rlm.testing.models")
 
     def __getattr__(name: str) -> object:

@@ -18,6 +18,7 @@ ORDER = (
     "results",
     "calls",
     "functions",
+    "mapping",
     "asking",
     "lazytext",
     "ahead",

@@ -196,9 +196,9 @@ class NotAwaited(Coroutine[Any, Any, Any]):
         return f"<{self._name}(...) not awaited yet: write `await {self._name}(...)`>"
 
 
-def request(prompt: object, system: object, model: object, schema: object) -> dict[str, object]:
-    """Check the arguments of a call. Raises TypeError or ValueError that names the argument."""
-    made: dict[str, object] = {"prompt": text_of("prompt", prompt)}
+def request(prompt: object, system: object, model: object, schema: object, name: str = "prompt") -> dict[str, object]:
+    """Check the arguments of a call; `name` is the prompt's. Raises TypeError or ValueError that names the argument."""
+    made: dict[str, object] = {"prompt": text_of(name, prompt)}
     if system is not None:
         made["system"] = text_of("system", system)
     if model is not None:

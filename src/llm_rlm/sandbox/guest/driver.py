@@ -14,10 +14,10 @@ from codecs import utf_8_decode
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import asking, calls, clock, dialects, dice, functions, helpers, lazytext, runs, source
+from . import asking, calls, clock, dialects, dice, functions, helpers, lazytext, mapping, runs, source
 from .jsontext import decode, encode
 from .output import Output, Stream
-from .results import LLMError, Response
+from .results import LLMError, Mapped, Response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -68,6 +68,8 @@ class Driver:
         self._budget: dict[str, object] = {}
         self._touched: list[int] = []
         """Texts that were read ahead and touched, which the host does not know yet."""
+        self._answered = 0
+        self._replaying = False
         self.calls = calls.Calls(self._send)
         self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
         self._dialects = dialects.Dialects(self, self._submit)
@@ -80,6 +82,7 @@ class Driver:
         whether cells may have `children`.
         """
         self._dice = dice.Dice(str(setup["seed"]))
+        self._map_prompt = str(setup["map"])
         self._asker = asking.Asker(str(setup["window"]), self._send, self._stop_from_host)
         helping = helpers.Helpers(self._asker, self._touched.append)
         self.namespace["context"] = _load_context(setup, helping)
@@ -90,6 +93,7 @@ class Driver:
             rlm_query=below.query,
             rlm_query_batch=below.batch,
             rlm_query_batched=below.batch,
+            llm_map=self._llm_map,
             grep=helping.grep,
             search=helping.search,
             chunks=helping.chunks,
@@ -134,6 +138,7 @@ class Driver:
                 self.calls.settle(frame["replies"])
             case "cell":
                 self._budget = frame["budget"]
+                self._answered, self._replaying = frame["known"], frame["replay"]
                 self._begin(frame)
             case "stop" if self._cell is not None:
                 self._stop = frame["why"]
@@ -348,6 +353,43 @@ class Driver:
         """Ask a model many things side by side: `rs = await llm_batch(prompts)`, then `rs["responses"]`."""
         made = calls.requests(prompts, system, model, schema)
         return calls.NotAwaited("llm_batch", lambda: self.calls.ask_all(made))
+
+    def _llm_map(  # noqa: PLR0913 - the signature that cells are promised
+        self,
+        items: object,
+        instruction: object,
+        *,
+        labels: object = None,
+        schema: object = None,
+        votes: object = 1,
+        per_call: object = None,
+        system: object = None,
+        model: object = None,
+    ) -> calls.NotAwaited:
+        """A result for each item: `rs = await llm_map(lines, "Which tone has it?", labels=["good", "bad"])`; `rs.counts()`.
+
+        Items go several to a prompt, numbered; what does not come back is asked again. With `votes=2` each is looked at twice,
+        and where that differs once more: `rs.disagreements`. `rs.errors` are the items that got no result.
+        """
+        terms, texts = mapping.terms(labels, schema, votes, per_call), mapping.texts(items)
+        made = calls.request(instruction, system, model, terms.wanted, "instruction")
+        mapper = mapping.Mapper(self.calls.ask_all, self._map_prompt, made, terms, texts)
+
+        async def work() -> Mapped:
+            mapper.check(self._room())
+            return await mapper.run()
+
+        return calls.NotAwaited("llm_map", work)
+
+    def _room(self) -> float | None:
+        """How many calls the running cell can still have answered; None where nothing limits them.
+
+        What it has asked when it ran before is there already; where it runs again only for its variables, there is no more.
+        """
+        left = self._budget.get("calls")
+        if self._replaying:
+            return self._answered
+        return left + self._answered if isinstance(left, int | float) else None
 
     def _submit(self, answer: object, quotes: object = ()) -> None:
         """Give the final answer, any value that is text or JSON. The run ends after this cell.

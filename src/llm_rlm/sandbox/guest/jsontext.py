@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from json import JSONDecoder
-from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]
+from json.encoder import c_make_encoder, encode_basestring, encode_basestring_ascii  # type: ignore[attr-defined]
 from json.scanner import c_make_scanner  # type: ignore[attr-defined]
 from typing import Any, NoReturn
 
@@ -18,6 +18,8 @@ def _refuse(value: object) -> NoReturn:
 
 _scan = c_make_scanner(JSONDecoder())
 _encode = c_make_encoder(None, _refuse, encode_basestring_ascii, None, ": ", ", ", False, False, False)  # noqa: FBT003
+_encode_readable = c_make_encoder(None, _refuse, encode_basestring, None, ": ", ", ", False, False, False)  # noqa: FBT003
+_encode_sorted = c_make_encoder(None, _refuse, encode_basestring, None, ": ", ", ", True, False, False)  # noqa: FBT003
 
 
 def decode(text: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -31,6 +33,18 @@ def encode(value: object) -> str:
     """Make JSON text. Raises TypeError or ValueError that says what is not JSON, and of too deep nesting."""
     check_nesting(value)
     return "".join(_encode(value, 0))
+
+
+def readable(value: object) -> str:
+    """As `encode`, with all characters as they are."""
+    check_nesting(value)
+    return "".join(_encode_readable(value, 0))
+
+
+def canonical(value: object) -> str:
+    """JSON text that is the same for equal values: the keys are in order."""
+    check_nesting(value)
+    return "".join(_encode_sorted(value, 0))
 
 
 def check_nesting(value: object) -> None:

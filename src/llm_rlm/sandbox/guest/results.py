@@ -1,8 +1,9 @@
-"""What `llm_query` and `llm_batch` return: text that is also a dict, a list that is also a dict, and failures."""
+"""What `llm_query`, `llm_batch` and `llm_map` return: text that is also a dict, lists that are also dicts, and failures."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, Self, overload
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, overload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,10 +60,11 @@ class Failure:
     ok = False
     data = None
 
-    def __init__(self, error: str, index: int = 0) -> None:
-        """Make a failure of the message and the position in its batch."""
+    def __init__(self, error: str, index: int = 0, what: str = "call") -> None:
+        """Make a failure of the message, the position in its batch, and what it is there."""
         self.error = error
         self.index = index
+        self._what = what
 
     def __bool__(self) -> bool:
         """Never true."""
@@ -86,22 +88,22 @@ class Failure:
 
     def __repr__(self) -> str:
         """Show that it failed and why."""
-        return f"<call {self.index} failed: {self.error}>"
+        return f"<{self._what} {self.index} failed: {self.error}>"
 
     def _raise(self) -> NoReturn:
-        message = f"call {self.index} of the batch failed: {self.error}"
+        message = f"{self._what} {self.index} of the batch failed: {self.error}"
         raise LLMError(message)
 
 
-class Batch(list[Response | Failure]):
+class Batch(list[Any]):
     """The results of `llm_batch`, in the order of its prompts. `b["responses"]` is the same list, `b.errors` the failures."""
 
-    def __init__(self, items: Iterable[Response | Failure]) -> None:
-        """Make a batch of its results."""
+    def __init__(self, items: Iterable[Any]) -> None:
+        """Make a batch of its results, each a Response or a Failure."""
         super().__init__(items)
 
     @property
-    def responses(self) -> list[Response | Failure]:
+    def responses(self) -> list[Any]:
         """All results, in order."""
         return list(self)
 
@@ -110,20 +112,45 @@ class Batch(list[Response | Failure]):
         """The calls that failed; `.index` is the position of each."""
         return [item for item in self if isinstance(item, Failure)]
 
-    def __getitem__(self, key: object) -> object:  # type: ignore[override]
+    def __getitem__(self, key: SupportsIndex | slice | str) -> Any:  # noqa: ANN401 - an item or a list
         """`b["responses"]` and `b["errors"]`, or an item or slice."""
-        if key in ("responses", "response"):
-            return self.responses
-        if key == "errors":
-            return self.errors
-        if isinstance(key, str):
-            message = f"{key!r}: a batch has 'responses' and 'errors'"
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        if key not in self._names:
+            message = f"{key!r}: a batch has {' and '.join(map(repr, dict.fromkeys(self._names.values())))}"
             raise KeyError(message)
-        return super().__getitem__(key)  # type: ignore[call-overload]
+        return getattr(self, self._names[key])
 
     def get(self, key: str, default: object = None) -> object:
         """As `dict.get`."""
-        return self[key] if key in {"responses", "response", "errors"} else default
+        return self[key] if key in self._names else default
+
+    _names: ClassVar = {"responses": "responses", "response": "responses", "errors": "errors"}
+
+
+class Mapped(Batch):
+    """The results of `llm_map`, one for each item, in order: a label, a value, or a failure in its place."""
+
+    def __init__(
+        self, items: Iterable[Any], labels: Sequence[str] = (), disagreements: Iterable[dict[str, Any]] = (), calls: int = 0
+    ) -> None:
+        """Make it of its results, and of the labels they may be."""
+        super().__init__(items)
+        self.disagreements = list(disagreements)
+        """Where the votes differed: `index` of the item, and the `votes` for it."""
+        self.calls = calls
+        """How many calls it took."""
+        self._labels = labels
+
+    def counts(self) -> dict[Any, int]:
+        """How many items have each result, failures left out: labels in their order, else the most frequent first.
+
+        Raises TypeError for results that are lists or dicts.
+        """
+        found = Counter(item for item in self if not isinstance(item, Failure))
+        return {label: found[label] for label in self._labels} if self._labels else dict(found.most_common())
+
+    _names: ClassVar = {**Batch._names, "results": "responses", "disagreements": "disagreements"}
 
 
 _KEYS = ("response", "data", "error")
