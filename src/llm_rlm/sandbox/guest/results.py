@@ -107,6 +107,8 @@ class Failure(_Awaited):
 class Batch(_Awaited, list[Response | Failure]):
     """The results of `llm_batch`, in the order of its prompts. `b["responses"]` is the same list, `b.errors` the failures."""
 
+    __hash__ = object.__hash__  # type: ignore[assignment] # `asyncio.gather` keeps what it is given in a dict
+
     def __init__(self, items: Iterable[Response | Failure]) -> None:
         """Make a batch of its results."""
         super().__init__(items)
