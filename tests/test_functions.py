@@ -166,6 +166,10 @@ def test_a_function_that_cells_could_not_call_is_refused(functions: list[Callabl
         as_functions(functions, ())
 
 
+def test_a_forgotten_await_is_put_in_for_functions_too() -> None:
+    assert shown("n = slowly(1)\nprint(n + 1)", slowly) == "3\n"
+
+
 # Tools of LLM
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import llm
@@ -51,7 +51,7 @@ _TOLD = ("run_id", "finish", "limit", "error", "turns", "calls", "cost", "second
 _GONE = "the caller went away"
 _WAIT = 0.5
 _LIMITS = {"max_cost": "cost", "max_calls": "calls", "max_tokens": "tokens", "max_turns": "turns", "timeout": "seconds"}
-_OURS = {*_LIMITS, "sub_model", "concurrency", "cite"}
+_OURS = {*_LIMITS, "sub_model", "concurrency", "cite", "depth", "protocol"}
 
 
 @cache
@@ -70,6 +70,8 @@ def _options() -> type[llm.Options]:
         timeout: float | None = Field(default=None, gt=0, description="Seconds for the whole run")
         concurrency: int | None = Field(default=None, ge=1, description="Most sub-calls at once")
         cite: bool | None = Field(default=None, description="Ask for verbatim quotes, and look them up")
+        depth: int | None = Field(default=None, ge=0, description="How deep child runs may go; 1 unless given")
+        protocol: Literal["tools", "code"] | None = Field(default=None, description="How the model behind runs code")
 
     return Options
 
@@ -78,7 +80,7 @@ class _Shared:
     """What the two kinds of model have in common. Nothing of the model behind is looked at before it is needed."""
 
     can_stream = True
-    supports_schema = False
+    supports_schema = True
     supports_tools = False
 
     def __init__(self, name: str, entry: Entry) -> None:
@@ -108,9 +110,9 @@ class _Shared:
 
     def _answering(self, prompt: llm.Prompt, key: str | None, response: Any) -> _Answering:  # noqa: ANN401 - of either kind
         given = {name: value for name, value in prompt.options.model_dump().items() if value is not None}
-        return _Answering(self._engine(given, prompt.system, key), prompt, response)
+        return _Answering(self._engine(given, prompt, key), prompt, response)
 
-    def _engine(self, given: dict[str, Any], system: str | None, key: str | None) -> RLM:
+    def _engine(self, given: dict[str, Any], prompt: llm.Prompt, key: str | None) -> RLM:
         config, params = load(), _params()
         defaults = Limits()
         limits = {kind: given.get(option, getattr(defaults, kind)) for option, kind in _LIMITS.items()}
@@ -120,13 +122,16 @@ class _Shared:
             given.get("sub_model") or self._entry.sub_model,
             Limits(**limits),
             Settings(**settings, cache_days=config.cache_days),
-            system=system or None,
+            system=prompt.system or None,
+            schema=prompt.schema,
             options={name: value for name, value in given.items() if name not in _OURS},
             key=key,
             log=is_kept(params),
             prices=config.prices,
             default_cost=config.max_cost,
             cite=bool(given.get("cite")),
+            depth=given.get("depth", 1),
+            protocol=given.get("protocol"),
         )
 
 

@@ -31,6 +31,8 @@ class Answering:
 
     def __init__(self) -> None:
         self.asked: list[CallRequest] = []
+        self.together: list[int] = []
+        """How many were asked at once."""
         self.began: list[int] = []
         self.held: list[tuple[CallRequest, Deliver]] = []
         self.forgetful = False
@@ -40,6 +42,7 @@ class Answering:
     def ask(self, requests: Sequence[CallRequest], deliver: Deliver) -> None:
         with self._lock:
             self.asked.extend(requests)
+            self.together.append(len(requests))
             self.held.extend((request, deliver) for request in requests if "hang" in request.prompt)
         now = [request for request in requests if "hang" not in request.prompt]
         threading.Thread(target=self._deliver, args=(now, deliver)).start()

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import ast
 import builtins
 import inspect
+import io
 import linecache
+from contextlib import redirect_stdout
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_rlm.sandbox.guest import clock, source
+from llm_rlm.sandbox.guest import awaits, clock, source
+
+from . import programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+KNOWN = awaits.Known(session=frozenset({"llm_query"}))
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +38,7 @@ def ticks() -> Iterator[list[int]]:
 
 def run(code: str) -> tuple[dict[str, Any], object]:
     """The namespace and the last value of a cell."""
-    cell = source.compile_cell(code, "<test cell>")
+    cell = source.compile_cell(code, "<test cell>", KNOWN)
     namespace: dict[str, Any] = {}
     if cell.body is not None:
         FunctionType(cell.body, namespace)()
@@ -42,65 +47,17 @@ def run(code: str) -> tuple[dict[str, Any], object]:
     return namespace, value
 
 
-_numbers = st.integers(-3, 5).map(str)
-_names = st.sampled_from("abc")
-_atoms = _numbers | _names
-_expressions = st.recursive(
-    _atoms,
-    lambda inner: (
-        st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*", "<", "and", "or"]), inner)
-        | st.builds("sum([{} for i in range({}) if {}])".format, inner, st.integers(0, 4), inner)
-        | st.builds("len({{i: {} for i in range(3)}})".format, inner)
-        | st.builds("(lambda x: x + {})({})".format, inner, inner)
-        | st.builds("({} if {} else {})".format, inner, inner, inner)
-    ),
-    max_leaves=4,
-)
-
-
-def _indented(lines: list[str]) -> str:
-    return "\n".join("    " + line for part in lines for line in part.split("\n"))
-
-
-def _body(inner: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
-    return st.lists(inner, min_size=1, max_size=2)
-
-
-_simple = st.builds("{} = {}".format, _names, _expressions) | st.builds("log.append({})".format, _expressions)
-_statements = st.recursive(
-    _simple,
-    lambda inner: (
-        st.builds(
-            lambda n, body: f"for i in range({n}):\n{_indented(body)}\nelse:\n    log.append(i0)",
-            st.integers(0, 3),
-            _body(inner),
-        )
-        | st.builds(lambda n, body: f"k = {n}\nwhile k > 0:\n    k -= 1\n{_indented(body)}", st.integers(0, 3), _body(inner))
-        | st.builds(lambda test, body: f"if {test}:\n{_indented(body)}", _expressions, _body(inner))
-        | st.builds(
-            lambda doc, body: (
-                f"def f():\n{doc}    global a, b, c\n{_indented(body)}\n    return a\nlog.append((f(), f.__doc__))"
-            ),
-            st.sampled_from(["", '    "a docstring"\n']),
-            _body(inner),
-        )
-        | st.builds(
-            lambda body: f"try:\n{_indented(body)}\n    raise KeyError\nexcept KeyError as e:\n    log.append(repr(e))",
-            _body(inner),
-        )
-    ),
-    max_leaves=5,
-)
-
-
-@given(st.lists(_statements, max_size=4), _expressions)
-def test_an_instrumented_program_computes_the_same(statements: list[str], last: str) -> None:
-    program = "\n".join(["log, i0, a, b, c = [], 0, 1, 2, 3", *statements])
+@given(st.lists(programs.statements, max_size=4), programs.expressions)
+def test_a_program_that_asks_nothing_means_what_it_meant(statements: list[str], last: str) -> None:
+    program = "\n".join([programs.BEGINNING, *statements])
     expected: dict[str, Any] = {}
-    exec(program, expected)  # noqa: S102 - generated here
-    wanted = eval(last, expected)  # noqa: S307 - generated here
-    namespace, value = run(f"{program}\n{last}")
-    assert value == wanted
+    with redirect_stdout(io.StringIO()) as wanted_output:
+        exec(program, expected)  # noqa: S102 - generated here
+        wanted = eval(last, expected)  # noqa: S307 - generated here
+    with redirect_stdout(io.StringIO()) as output:
+        # Named, so that the cell is read for forgotten awaits.
+        namespace, value = run(f"{program}  # llm_query, asyncio\n{last}")
+    assert (value, output.getvalue()) == (wanted, wanted_output.getvalue())
     assert {name: namespace[name] for name in ("log", "a", "b", "c")} == {
         name: expected[name] for name in ("log", "a", "b", "c")
     }
@@ -140,24 +97,16 @@ def test_top_level_await_makes_a_coroutine() -> None:
         assert code.co_flags & inspect.CO_COROUTINE
 
 
-@pytest.mark.parametrize(
-    ("code", "replaced"),
-    [
-        ("asyncio.run(main())", True),
-        ("x = [asyncio.run(main())]", True),
-        ("loop.run_until_complete(main())", True),
-        ("async def f(): asyncio.run(main())", True),
-        ("class C:\n    async def f(self): asyncio.run(main())", True),
-        ("def outer():\n    async def f(): asyncio.run(main())", True),
-        ("def f(): asyncio.run(main())", False),
-        ("f = lambda: asyncio.run(main())", False),
-        ("x = (asyncio.run(f) for f in fs)", False),
-        ("subprocess.run(main())", False),
-    ],
-)
-def test_asyncio_run_becomes_await_where_await_is_allowed(code: str, replaced: bool) -> None:
-    tree = source._Awaits().visit(ast.parse(code))
-    assert (source.RUN in ast.unparse(tree)) == replaced
+def test_a_cell_that_cannot_await_what_it_uses_is_a_syntax_error_with_its_line() -> None:
+    with pytest.raises(SyntaxError) as problem:
+        source.compile_cell("x = 1\nf = lambda: llm_query(x).strip()", "<test cell>", KNOWN)
+    assert (problem.value.filename, problem.value.lineno) == ("<test cell>", 2)
+    assert (problem.value.text or "").rstrip() == "f = lambda: llm_query(x).strip()"
+
+
+def test_what_was_made_async_is_told_by_name_and_line() -> None:
+    cell = source.compile_cell("x = 1\ndef f(): return llm_query(x)", "<test cell>", KNOWN)
+    assert cell.made_async == {("f", 2)}
 
 
 def test_code_that_is_nested_too_deeply_is_refused() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+from collections.abc import Coroutine
 from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -105,7 +106,10 @@ def mend_loop(loop: Any, driver: Driver, host: EryxHost) -> None:  # noqa: ANN40
     def run_in_executor(_: object, function: Callable[..., object], *args: object) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = loop.create_future()
         try:
-            future.set_result(function(*args))
+            value = function(*args)
+            if isinstance(value, Coroutine):
+                return asyncio.ensure_future(value, loop=loop)
+            future.set_result(value)
         except Exception as problem:  # noqa: BLE001 - it belongs to whoever awaits the future
             future.set_exception(problem)
         return future

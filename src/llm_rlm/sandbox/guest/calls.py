@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MOST_PROMPT_CHARACTERS = 20_000_000
 
+IN_A_FUNCTION = " (in a function: in an `async def` that is awaited too)"
 _MOST_UNDER_WAY = 1 << 26
 _MOST_IN_FRAME = 1 << 22
 
@@ -154,7 +155,7 @@ class NotAwaited(Coroutine[Any, Any, Any]):
 
     def _not_awaited(self) -> NoReturn:
         self._told = True
-        message = f"{self._name}(...) was not awaited: write `await {self._name}(...)`"
+        message = f"{self._name}(...) was not awaited: write `await {self._name}(...)`{IN_A_FUNCTION}"
         raise TypeError(message)
 
     def __getitem__(self, key: object) -> NoReturn:

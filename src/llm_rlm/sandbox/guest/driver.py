@@ -14,7 +14,7 @@ from codecs import utf_8_decode
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import asking, calls, clock, dialects, dice, functions, helpers, lazytext, mapping, runs, source
+from . import asking, awaits, calls, clock, dialects, dice, functions, helpers, lazytext, mapping, runs, source, together
 from .jsontext import decode, encode
 from .output import Output, Stream
 from .results import LLMError, Mapped, Response
@@ -74,6 +74,8 @@ class Driver:
         self.namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
         self._dialects = dialects.Dialects(self, self._submit)
         self._initial: dict[str, object] = {}
+        self._given: dict[str, object] = {}
+        self._made_async: set[tuple[str, str, int]] = set()
 
     def start(self, setup: dict[str, Any]) -> None:
         """Put the context and the functions in the namespace.
@@ -103,12 +105,15 @@ class Driver:
             LLMError=LLMError,
             HelperError=asking.HelperError,
         )
-        self.namespace.update({spec["name"]: functions.made(spec, self.calls) for spec in setup.get("functions", ())})
+        users = {spec["name"]: functions.made(spec, self.calls) for spec in setup.get("functions", ())}
+        self.namespace.update(users)
         if setup["size"] > lazytext.MOST_COUNTED:
             self.namespace["len"] = lazytext.length
         self.namespace.update(self._dialects.names())
         # Not the context: a cell that puts something else in its place is to free it.
         self._initial = {name: value for name, value in self.namespace.items() if name != "context"}
+        asking_host = (*awaits.FUNCTIONS, *users)
+        self._given = {name: self.namespace[name] for name in asking_host if name in self.namespace}
         main = sys.modules["__main__"].__dict__
         main.pop("__file__", None)
         # What cells define is found in `__main__` too: pickle looks there.
@@ -211,7 +216,9 @@ class Driver:
         problem: BaseException | None = None
         try:
             self._dice.begin_cell(code)
-            await self._execute(source.compile_cell(code, name))
+            cell = source.compile_cell(code, name, self._awaitable())
+            self._made_async.update((name, function, line) for function, line in cell.made_async)
+            await self._execute(cell)
             self._dialects.end_cell()
         except BaseException as raised:  # noqa: BLE001 - whatever a cell raises is its result
             problem = raised
@@ -226,6 +233,23 @@ class Driver:
             return self._report(problem) if problem is not None else None
         finally:
             del problem  # else its traceback keeps it, and all that the cell's frames hold
+
+    def _awaitable(self) -> awaits.Known:
+        """The names whose calls are to be awaited: of the session's own functions, and of plain ones made async."""
+        named = [(name, value) for name, value in self.namespace.items() if type(name) is str]
+        own = {id(function) for function in self._given.values()}
+        return awaits.Known(
+            session=frozenset(name for name, value in named if id(value) in own),
+            made=frozenset(name for name, value in named if self._is_made_async(value)),
+            executors=frozenset(name for name, value in named if type(value) is together.Executor),
+            futures=together.Executor.any_made,
+        )
+
+    def _is_made_async(self, value: object) -> bool:
+        if type(value) is not FunctionType:
+            return False
+        code = value.__code__
+        return (code.co_filename, code.co_name, code.co_firstlineno) in self._made_async
 
     async def _execute(self, cell: source.Cell) -> None:
         if cell.body is not None:
@@ -255,15 +279,28 @@ class Driver:
             text = _exit(problem) if isinstance(problem, SystemExit) else _format(problem, last_line)
         except BaseException as broken:  # noqa: BLE001 - the exception's own methods may raise anything
             text = f"{_name(problem)} (it cannot be shown: {_name(broken)})\n"
-        self._stream.write(text)
+        self._stream.write(text + self._advice(problem))
         return outcome
+
+    def _advice(self, problem: BaseException) -> str:
+        """What to write where something was used that has not been awaited."""
+        if type(problem) not in {TypeError, AttributeError}:
+            return ""
+        message = str(problem)
+        if "NotAwaited" in message:
+            return f"A call was not awaited: write `await llm_query(...)`{calls.IN_A_FUNCTION}\n"
+        if "coroutine" in message and self._made_async:
+            names = ", ".join(sorted({function for _, function, _ in self._made_async}))
+            return f"Functions that call a model are async here ({names}): write `await` before their calls\n"
+        return ""
 
     def _restore(self) -> None:
         """Undo what a cell may have broken for everyone."""
         vars(builtins).update(_PRISTINE)
         for name in [name for name in vars(builtins) if name not in _PRISTINE]:
             delattr(builtins, name)
-        setattr(builtins, source.RUN, _run)
+        for stand_in, function in _STAND_INS.items():
+            setattr(builtins, stand_in, function)
         self._clock.arm()
         self.namespace["__builtins__"] = builtins
         sys.settrace(None)
@@ -275,7 +312,8 @@ class Driver:
         sys.addaudithook = _refuse_audit_hook  # type: ignore[assignment]
         time.sleep = self._sleep  # type: ignore[assignment]
         asyncio.run = _refuse_run
-        threading.Thread.start = _refuse_thread  # type: ignore[method-assign]
+        threading.Thread.start = together.refuse_thread  # type: ignore[method-assign]
+        together.stand_in()
 
     def _stop_from_host(self, why: str) -> NoReturn:
         """End the cell: the host has, while it was asked something."""
@@ -525,16 +563,15 @@ async def _run(work: Awaitable[object], **_: object) -> object:
     return await work
 
 
+_STAND_INS = {awaits.RUN: _run, awaits.TOGETHER: together.together, awaits.FINISHED: together.finished}
+"""What the code that is put into cells calls."""
+
+
 def _refuse_run(*_: object, **__: object) -> NoReturn:
     message = (
         "asyncio.run() cannot be called inside a plain function here: the session already runs an event loop. "
         "Make the function `async def` and `await` it"
     )
-    raise RuntimeError(message)
-
-
-def _refuse_thread(*_: object, **__: object) -> NoReturn:
-    message = "there are no threads in this sandbox: use `await llm_batch(prompts)` or `asyncio.gather`"
     raise RuntimeError(message)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
     from typing import SupportsIndex
 
 
@@ -16,7 +16,18 @@ class LLMError(Exception):
     __module__ = "__main__"  # where cells know it
 
 
-class Response(str):
+class _Awaited:
+    """What has been awaited already: to await it again, or to hand it to `asyncio.gather`, gives it once more."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, Self]:
+        """Give it."""
+        yield from ()
+        return self
+
+
+class Response(_Awaited, str):
     """What a model answered. Usable as text, and as a dict: `r["response"]`, and `r["data"]` where a schema was given."""
 
     __slots__ = ("data",)
@@ -54,7 +65,7 @@ class Response(str):
         return _KEYS
 
 
-class Failure:
+class Failure(_Awaited):
     """A call of a batch that failed. Falsy, never text that looks like an answer: `f["response"]` raises its error."""
 
     ok = False
@@ -95,8 +106,10 @@ class Failure:
         raise LLMError(message)
 
 
-class Batch(list[Any]):
+class Batch(_Awaited, list[Any]):
     """The results of `llm_batch`, in the order of its prompts. `b["responses"]` is the same list, `b.errors` the failures."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment] # `asyncio.gather` keeps what it is given in a dict
 
     def __init__(self, items: Iterable[Any]) -> None:
         """Make a batch of its results, each a Response or a Failure."""

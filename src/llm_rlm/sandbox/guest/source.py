@@ -1,4 +1,4 @@
-"""From the source of a cell to code: checks of the time, the value of the last line, `asyncio.run`."""
+"""From the source of a cell to code: checks of the time, forgotten awaits, the value of the last line."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import linecache
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from . import awaits
 from .clock import TICK
 
 if TYPE_CHECKING:
     from types import CodeType
 
-RUN = "__rlm_run__"
-"""The name of the coroutine function that stands in for `asyncio.run` where `await` is allowed."""
-
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-_SYNC_RUNNERS = {"run_until_complete"}
+_NOTHING_KNOWN = awaits.Known()
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,12 @@ class Cell:
 
     body: CodeType | None
     last: CodeType | None
+    made_async: frozenset[tuple[str, int]] = frozenset()
+    """Plain functions that became async so that they can await: their names and first lines."""
 
 
-def compile_cell(source: str, filename: str) -> Cell:
-    """Compile a cell.
+def compile_cell(source: str, filename: str, known: awaits.Known = _NOTHING_KNOWN) -> Cell:
+    """Compile a cell. Awaits are put before calls of the functions that are `known`.
 
     Raises SyntaxError (and whatever else `compile` raises) for source that is not Python. Its lines are put in `linecache`,
     so that tracebacks show them.
@@ -36,7 +36,7 @@ def compile_cell(source: str, filename: str) -> Cell:
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     tree = compile(source, filename, "exec", flags=ast.PyCF_ONLY_AST | _FLAGS, dont_inherit=True)
     assert isinstance(tree, ast.Module)
-    tree = _instrument(tree)
+    made_async = _change(tree, filename, known if known.may_be_in(source) else None)
     last: ast.Expression | None = None
     if tree.body and isinstance(end := tree.body[-1], ast.Expr):
         last = ast.Expression(end.value)
@@ -44,20 +44,28 @@ def compile_cell(source: str, filename: str) -> Cell:
     return Cell(
         body=compile(tree, filename, "exec", flags=_FLAGS, dont_inherit=True) if tree.body else None,
         last=compile(last, filename, "eval", flags=_FLAGS, dont_inherit=True) if last else None,
+        made_async=made_async,
     )
 
 
-def _instrument(tree: ast.Module) -> ast.Module:
-    """Put in the checks and the awaits. Raises SyntaxError for code that nests several hundred deep."""
+def _change(tree: ast.Module, filename: str, known: awaits.Known | None) -> frozenset[tuple[str, int]]:
+    """Put in the awaits and the checks; the functions that were made async.
+
+    Raises SyntaxError for code that nests several hundred deep or uses an answer where it cannot be awaited.
+    """
     try:
-        changed: ast.Module = ast.fix_missing_locations(_Awaits().visit(_Ticks().visit(tree)))
+        made = awaits.put_in(tree, known) if known is not None else set()
+        ast.fix_missing_locations(_Ticks().visit(tree))
     except RecursionError:
         # Taken apart first: to free a tree that deep all at once ends the interpreter.
         for node in list(ast.walk(tree)):
             vars(node).clear()
         message = "the code is nested too deeply (an expression or elif chain of several hundred parts): use a list and a loop"
         raise SyntaxError(message) from None
-    return changed
+    except SyntaxError as problem:
+        problem.filename, problem.text = filename, linecache.getline(filename, problem.lineno or 0)
+        raise
+    return frozenset((function.name, function.lineno) for function in made)
 
 
 def _tick(at: ast.stmt | ast.expr) -> ast.Call:
@@ -103,47 +111,3 @@ class _Ticks(ast.NodeTransformer):
         self.generic_visit(node)
         node.ifs.insert(0, _tick(node.iter))
         return node
-
-
-class _Awaits(ast.NodeTransformer):
-    """`asyncio.run(main())` means `await main()` in a session whose event loop is already running."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        return node if not _has_async(node) else self._only_async_inside(node)
-
-    def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
-        return node
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
-        return self._only_async_inside(node)
-
-    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.GeneratorExp:
-        return node
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
-        if not _runs_a_loop(node.func):
-            return node
-        run = ast.copy_location(ast.Name(RUN, ast.Load()), node.func)
-        call = ast.copy_location(ast.Call(run, node.args, node.keywords), node)
-        return ast.copy_location(ast.Await(call), node)
-
-    def _only_async_inside[Scope: (ast.FunctionDef, ast.ClassDef)](self, scope: Scope) -> Scope:
-        """A plain function or class body cannot await, but an async function defined in it can."""
-        for child in scope.body:
-            for node in ast.walk(child):
-                if isinstance(node, ast.AsyncFunctionDef):
-                    self.generic_visit(node)
-        return scope
-
-
-def _has_async(node: ast.AST) -> bool:
-    return any(isinstance(child, ast.AsyncFunctionDef) for child in ast.walk(node))
-
-
-def _runs_a_loop(function: ast.expr) -> bool:
-    if not isinstance(function, ast.Attribute):
-        return False
-    if function.attr in _SYNC_RUNNERS:
-        return True
-    return function.attr == "run" and isinstance(function.value, ast.Name) and function.value.id == "asyncio"
