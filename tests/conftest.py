@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from llm_rlm.testing import Reply, Request, ScriptedServer, say
 from scripts import Models
+
+# How long an example takes says nothing on a machine that does other things too.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 type Sub = Callable[[Request], Reply]
 

@@ -135,11 +135,10 @@ def test_a_batch_takes_questions_and_contexts_in_every_way_they_are_written_and_
         ),
         ("rlm_query_batch([5])", "questions[0] must be a str, a pair (question, context), or a dict with these, not int"),
         ("rlm_query_batch(['a', ''])", "ValueError: questions[1] is empty"),
-        ("rlm_query('a')['response']", "rlm_query(...) was not awaited: write `await rlm_query(...)`"),
     ],
 )
 def test_what_cannot_be_asked_is_an_error_for_the_model_that_says_what_to_do(serve: Serve, call: str, says: str) -> None:
-    models = serve(run(f"await {call}" if "not awaited" not in says else call), submit("done"))
+    models = serve(run(f"await {call}"), submit("done"))
     assert RLM("chat").ask("?", "x").answer == "done"
     assert says in models.tool_results[0]
 
@@ -510,7 +509,7 @@ def test_children_that_a_limit_held_up_go_on_when_it_is_raised() -> None:
 
     engine = RLM(ScriptedModel(root, "root"), ScriptedModel(child, "sub"), limits=Limits(calls=3))
     first = engine.ask("?", "t")
-    assert (first.finish, first.answer, first.usage.calls) == ("limit", ["<p1>", "<p2>"], 3)
+    assert (first.finish, len(first.answer), first.usage.calls) == ("limit", 2, 3)  # which two is chance
     second = resume(engine, calls=50)
     assert (second.finish, second.answer, second.usage.calls) == ("submitted", ["<p1>", "<p2>", "<p3>"], 4)
     assert sorted(asked) == ["a", "p1", "p2", "p3"]
@@ -626,12 +625,14 @@ def test_the_payload_of_a_call_is_checked_whatever_the_sandbox_says() -> None:
         assert reply.error == "the child run could not start: the context nests more than 100 deep"
 
 
-def test_a_sub_model_that_cannot_have_a_session_is_an_error_that_says_what_to_use() -> None:
-    sub = ScriptedModel(answers, "sub")
+def test_the_root_model_of_a_child_may_be_one_that_takes_no_tools() -> None:
+    def answer(prompt: llm.Prompt) -> str:
+        return "```python\nsubmit(context.upper())\n```" if "context" in str(prompt.system) else "never"
+
+    sub = ScriptedModel(answer, "sub")
     sub.supports_tools = False
-    cell = "rs = await rlm_query_batch(['a'])\nx = rs[0].error"
-    result = RLM(scripted(run(cell), submit_variable("x")), sub).ask("?", "t")
-    assert result.answer == "the sub-model sub does not support tools, which a child run needs: use llm_query"
+    cell = "x = await rlm_query('a', context='shout')"
+    assert RLM(scripted(run(cell), submit_variable("x")), sub).ask("?", "t").answer == "SHOUT"
 
 
 DIES = """

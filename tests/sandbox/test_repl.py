@@ -264,10 +264,6 @@ def test_a_map_without_items_is_empty(shown: Shown) -> None:
     assert shown("await llm_map([], 'Which?', labels=['a'])") == "[]\n"
 
 
-def test_a_forgotten_await_of_a_map_says_what_to_write(shown: Shown) -> None:
-    assert "llm_map(...) was not awaited: write `await llm_map(...)`" in shown("m = llm_map(['a'], 'Which?')\nm.counts()")
-
-
 def test_budget_tells_what_is_left(shown: Shown) -> None:
     assert shown("budget()") == "{'calls': 7.0, 'seconds': None}\n"
 
