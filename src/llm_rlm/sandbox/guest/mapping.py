@@ -237,7 +237,7 @@ def packs(order: Sequence[int], lengths: Sequence[int], most: int) -> list[list[
         room -= lengths[index]
         if room < 0 or len(made[-1]) >= even:
             made.append([])
-            room = max(0, MOST_CHARACTERS - lengths[index])
+            room = MOST_CHARACTERS - lengths[index]
         made[-1].append(index)
     return made
 
