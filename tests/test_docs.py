@@ -11,6 +11,7 @@ from llm_rlm.cli import rlm
 from llm_rlm.config import Config, load
 from llm_rlm.context import width
 from llm_rlm.journal import Journal
+from llm_rlm.model import LONG_PROMPT, _options
 from llm_rlm.prompts import WHEN
 from llm_rlm.retries import Policy
 from llm_rlm.rounds import MOST_ROUNDS
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SPENDING = (ROOT / "docs" / "spending.md").read_text("utf-8")
 STRUCTURED = " ".join((ROOT / "docs" / "structured.md").read_text("utf-8").split())
+WAYS_IN = (ROOT / "docs" / "ways-in.md").read_text("utf-8")
 SANDBOX = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -85,6 +87,18 @@ def test_maps_are_as_their_page_says(claim: str) -> None:
     assert claim in STRUCTURED
 
 
+@pytest.mark.parametrize(
+    "claim",
+    [
+        f"A prompt of more than {LONG_PROMPT:,} characters becomes the context",
+        {4: "four at once"}[Settings().children],
+        *(f"`{name}`" for name in _options().model_fields),
+    ],
+)
+def test_ways_in_are_as_their_page_says(claim: str) -> None:
+    assert claim in " ".join(WAYS_IN.split())
+
+
 def test_the_configuration_that_the_page_shows_can_be_read(tmp_path: Path) -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", SPENDING, re.DOTALL)
     (tmp_path / "rlm.toml").write_text(block)
@@ -104,17 +118,18 @@ def test_the_toolbox_has_the_signature_that_users_were_promised() -> None:
     assert (parameters["max_output_chars"].default, parameters["execution_timeout_ms"].default) == (8192, 120000)
 
 
-@pytest.mark.parametrize("block", PYTHON_BLOCK.findall(README))
-def test_the_python_in_the_readme_compiles_and_imports_what_there_is(block: str) -> None:
+@pytest.mark.parametrize("block", PYTHON_BLOCK.findall(README + WAYS_IN))
+def test_the_python_in_the_documents_compiles_and_imports_what_there_is(block: str) -> None:
     compile(block, "README.md", "exec")
     imports = [line for line in block.splitlines() if line.startswith(("import ", "from "))]
     exec("\n".join(imports), {})  # noqa: S102 - our own document
 
 
 def test_every_option_that_the_readme_shows_is_there() -> None:
-    there = {option for parameter in rlm.commands["ask"].params for option in parameter.opts} | {"-T", "--td"}
-    for command in re.findall(r"^(?:cat .* \| )?llm .*$", README, re.MULTILINE):
-        assert set(re.findall(r"(?<= )--?[a-zA-Z][a-z-]*", command)) <= there, command
+    commands = [rlm.commands["ask"], rlm.commands["chat"]]
+    there = {option for command in commands for parameter in command.params for option in parameter.opts} | {"-T", "--td"}
+    for command in re.findall(r"^(?:cat .* \| )?llm (?!-m |-c ).*$", README + WAYS_IN, re.MULTILINE):
+        assert set(re.findall(r"(?<= )--?[a-zA-Z][a-z-]*", command.partition("&&")[0])) <= there, command
 
 
 def test_every_prompt_is_in_the_page_of_prompts() -> None:
