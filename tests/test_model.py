@@ -177,6 +177,14 @@ def test_a_schema_is_kept_by_the_answer(serve: Serve) -> None:
     assert "not JSON" in models.tool_results[0]
 
 
+def test_quotes_are_looked_up_and_stand_below_the_answer(serve: Serve, tmp_path: Path) -> None:
+    (path := tmp_path / "big.log").write_text("one\ntwo lines\n")
+    serve(run("submit('two', quotes=['two lines'])"))
+    fragment: str | Fragment = Fragment("one\ntwo lines\n", str(path))  # type: ignore[no-untyped-call]
+    text = llm.get_model("rlm/chat").prompt("?", fragments=[fragment], cite=True).text()
+    assert text == 'two\n\n[1] big.log:2: "two lines"'
+
+
 def test_a_failed_run_raises_and_says_why(serve: Serve) -> None:
     serve(Reply(status=401))
     with pytest.raises(RunFailedError, match="chat did not answer"):

@@ -29,7 +29,7 @@ from .resume import Following
 from .rlm import RLM
 from .run import Settings, Unobserved
 from .session import Session
-from .status import clean
+from .status import clean, with_references
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -246,7 +246,9 @@ class _Answering:
         self._response.response_json = told
         calls = {"turns": usage.turns, "sub_calls": usage.calls, "cost": result.cost}
         self._response.set_usage(input=usage.input, output=usage.output, details={_MARK: calls})
-        self._events.put(StreamEvent(type="text", chunk=result.text, provider_metadata={_MARK: {"run": result.run_id}}))
+        self._events.put(
+            StreamEvent(type="text", chunk=with_references(result), provider_metadata={_MARK: {"run": result.run_id}})
+        )
 
 
 def _answered(result: Result) -> Result:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .errors import amount
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from rich.console import Console
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .sandbox import CellResult
 
 _MOST_NAMED = 3
+_LONGEST_QUOTE = 200
 
 
 class Status:
@@ -160,6 +161,30 @@ def clean(text: str) -> str:
     return "".join(
         character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
+
+
+def with_references(result: Result) -> str:
+    """The answer, and below it the quotes it rests on; JSON is left as it is."""
+    found = references(result) if isinstance(result.answer, str) else ""
+    return f"{result.text}\n\n{found}" if found else result.text
+
+
+def references(result: Result) -> str:
+    """The quotes of the answer, each with its place: `auth.log:812: "…"`."""
+    lines = []
+    for number, citation in enumerate(result.citations, start=1):
+        quote = " ".join(clean(citation["quote"]).split())
+        quote = quote if len(quote) <= _LONGEST_QUOTE else f"{quote[:_LONGEST_QUOTE]}…"
+        lines.append(f'[{number}] {_place(citation)}: "{quote}"')
+    return "\n".join(lines)
+
+
+def _place(citation: Mapping[str, Any]) -> str:
+    """Where a quote is, and how exactly."""
+    if not citation["found"]:
+        return f"UNSUPPORTED ({citation['why'] or 'not in the input'})"
+    where = f"{citation['source']}:{citation['line']}" + (f" ({citation['place']})" if citation["place"] else "")
+    return where + (" (but for white space)" if citation["how"] == "folded" else "")
 
 
 def _coverage(result: Result) -> str | None:

@@ -85,6 +85,13 @@ def test_what_there_was_no_time_for_is_said_and_fails_no_run(serve: Serve, monke
     assert llm_rlm("resume", "last", "--min-coverage", "70%").exit_code == 3
 
 
+def test_quotes_of_an_answer_that_is_json_do_not_stand_in_it(serve: Serve) -> None:
+    serve(run("submit({'n': 1}, quotes=['line b'])"))
+    result = llm_rlm(*ASK, "-c", "logs/b.log", "--cite")
+    assert json.loads(result.stdout) == {"n": 1}
+    assert '"line b"' in result.stderr
+
+
 def test_quotes_are_looked_up_and_printed_with_their_place(serve: Serve) -> None:
     quotes = ["second line  of it,\nwhich", "only line of the second", "never written"]
     serve(call("RLMToolbox_submit_answer", answer="done", quotes=quotes))

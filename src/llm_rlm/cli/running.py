@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
 """Exit codes."""
 
-_LONGEST_QUOTE = 200
-
 
 def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Status], Asking | Result]) -> None:
     """Begin a run, wait for its end, print what came of it, and exit as it ended."""
@@ -108,7 +106,7 @@ def ended_by_sigterm() -> Iterator[None]:
 
 def report(result: Result, status: Status, given: Mapping[str, Any]) -> int:
     """Print what came of a run. Returns the exit code."""
-    from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.status import clean, references, with_references  # noqa: PLC0415 - not needed for --help
 
     status.closing(result)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -116,8 +114,10 @@ def report(result: Result, status: Status, given: Mapping[str, Any]) -> int:
     if given["json_output"]:
         click.echo(json.dumps(result.as_dict(), ensure_ascii=False, indent=2))
     elif result.answer is not None and result.error is None:
-        text = "\n\n".join(part for part in (result.text, _sourced(result)) if part)
+        text = with_references(result)
         click.echo(clean(text) if sys.stdout.isatty() else text)
+        if result.citations and not isinstance(result.answer, str) and not status.quiet:
+            click.echo(references(result), err=True)  # stdout is JSON
     if (problem := _problem(result)) is not None:
         click.echo(f"Error: {problem}", err=True)
     if not status.quiet and (advice := _advice(result, given)) is not None:
@@ -144,26 +144,6 @@ def _missed(result: Result, least: float | None) -> str | None:
     return (
         f"--min-coverage {least:.0%}: only {coverage.either:.1%} of the input was touched; too little of {clean(listed(below))}"
     )
-
-
-def _sourced(result: Result) -> str:
-    """The quotes of the answer, each with its place: `auth.log:812: "…"`."""
-    from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
-
-    lines = []
-    for number, citation in enumerate(result.citations, start=1):
-        quote = " ".join(clean(citation["quote"]).split())
-        quote = quote if len(quote) <= _LONGEST_QUOTE else f"{quote[:_LONGEST_QUOTE]}…"
-        lines.append(f'[{number}] {_place(citation)}: "{quote}"')
-    return "\n".join(lines)
-
-
-def _place(citation: Mapping[str, Any]) -> str:
-    """Where a quote is, and how exactly."""
-    if not citation["found"]:
-        return f"UNSUPPORTED ({citation['why'] or 'not in the input'})"
-    where = f"{citation['source']}:{citation['line']}" + (f" ({citation['place']})" if citation["place"] else "")
-    return where + (" (but for white space)" if citation["how"] == "folded" else "")
 
 
 def _problem(result: Result) -> str | None:
