@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llm_rlm import RLM, Limits, Rate, RLMToolbox, RunFailedError, Settings, UsageError
+from llm_rlm.asking import begin
 from llm_rlm.children import Children
 from llm_rlm.journal import Journal
-from llm_rlm.rlm import begin
 from llm_rlm.testing import Reply, ScriptedModel, say, tool_outputs
 from llm_rlm.turns import AbortedError
 from scripts import run, scripted, submit, submit_variable

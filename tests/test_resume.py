@@ -95,7 +95,7 @@ def test_variables_come_back_without_a_call_also_those_that_were_drawn_at_random
 
 
 def test_a_stopped_run_goes_on_with_the_cell_that_was_stopped(serve: Serve, log: Path) -> None:
-    from llm_rlm.rlm import begin  # noqa: PLC0415 - what the command uses
+    from llm_rlm.asking import begin  # noqa: PLC0415 - what the command uses
 
     hang = threading.Event()
 

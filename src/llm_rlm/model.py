@@ -34,9 +34,9 @@ from .status import clean, with_references
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
+    from .asking import Asking
     from .registry import Entry
     from .result import Result
-    from .rlm import Asking
     from .run import Observer
     from .sandbox import CellResult
 

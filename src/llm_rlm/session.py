@@ -6,17 +6,18 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from .asking import Asking, finish_in_thread
 from .errors import UsageError
-from .rlm import Asking, Ready, finish_in_thread
+from .ready import Ready
 from .turns import AbortedError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from .context import AnyContext
+    from .engine import Engine
     from .result import Result
     from .resume import Following
-    from .rlm import RLM
     from .run import Observer
 
 
@@ -33,7 +34,7 @@ class Session:
 
     def __init__(
         self,
-        rlm: RLM,
+        engine: Engine,
         context: AnyContext = None,
         *,
         observer: Observer | None = None,
@@ -44,7 +45,7 @@ class Session:
         `following` is a run of the journal to go on from: its context is used, and its variables are brought back.
         """
         self._observer = observer
-        self._ready = Ready(rlm, following.context if following is not None else context, observer, following)
+        self._ready = Ready(engine, following.context if following is not None else context, observer, following)
         self._asking: Asking | None = None
         self._lock = threading.Lock()
         """Guards that questions come one after another."""

@@ -15,7 +15,8 @@ from .sources import source_options, sources_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llm_rlm.rlm import RLM, Asking
+    from llm_rlm.asking import Asking
+    from llm_rlm.rlm import RLM
     from llm_rlm.status import Status
 
 _OF_A_NEW_RUN = (
@@ -82,7 +83,7 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
 
 
 def _asking(given: dict[str, Any], question: str, status: Status) -> Asking:
-    from llm_rlm.rlm import begin  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.asking import begin  # noqa: PLC0415 - not needed for --help
 
     return begin(engine_of(given), question, sources_of(given), status)
 

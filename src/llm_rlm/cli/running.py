@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
+    from llm_rlm.asking import Asking
     from llm_rlm.result import Result
-    from llm_rlm.rlm import Asking
     from llm_rlm.status import Status
 
 ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
