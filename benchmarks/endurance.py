@@ -35,11 +35,12 @@ from llm_rlm import RLM, Limits, Result
 from llm_rlm.budget import Budget
 from llm_rlm.calls import CallReply, CallRequest
 from llm_rlm.config import Rate
-from llm_rlm.dispatch import Dispatcher, Manner, SubModels
 from llm_rlm.journal import Journal
-from llm_rlm.models import find, keep_clients
-from llm_rlm.prices import Prices
-from llm_rlm.run import EXECUTE, SUBMIT, Unobserved
+from llm_rlm.providers.dispatch import Dispatcher, Manner, SubModels
+from llm_rlm.providers.models import find, keep_clients
+from llm_rlm.providers.prices import Prices
+from llm_rlm.root.names import EXECUTE, SUBMIT
+from llm_rlm.runs.run import Unobserved
 from llm_rlm.testing import Faulty, Reply, Request, ScriptedServer, call, say
 
 ROOT, SUB = "root", "sub"

@@ -23,7 +23,7 @@ from pathlib import Path
 from llm_rlm.context import Coverage, Document, Service, Sources, from_any
 from llm_rlm.context.looking.grep import Query, grep
 from llm_rlm.context.looking.index import Index
-from llm_rlm.run import EXECUTE, SUBMIT
+from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.sandbox import Offer, Session
 from llm_rlm.testing import Request, ScriptedServer, call
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_rlm import RLM, Limits, Settings
-from llm_rlm.run import EXECUTE, SUBMIT
+from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.testing import Labeller, ScriptedModel, Slips, call
 
 LABELS = ["abbreviation", "description", "entity", "human", "location", "number"]

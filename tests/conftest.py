@@ -43,7 +43,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come after milliseconds."""
-    monkeypatch.setattr("llm_rlm.retries.BASE", 0.002)
+    monkeypatch.setattr("llm_rlm.providers.retries.BASE", 0.002)
 
 
 type Serve = Callable[..., Models]

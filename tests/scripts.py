@@ -4,7 +4,7 @@ import os
 
 import llm
 
-from llm_rlm.run import EXECUTE, SUBMIT
+from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.testing import Reply, Request, ScriptedModel, ScriptedServer, ToolCall, call
 
 

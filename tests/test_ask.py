@@ -15,7 +15,7 @@ import llm
 import pytest
 
 from llm_rlm import RLM, Limits, MissingKeyError, RunFailedError, UnknownModelError, UsageError
-from llm_rlm.run import EXECUTE, SUBMIT
+from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.testing import Reply, ScriptedModel, ToolCall, call, say
 from scripts import raw, run, scripted, submit, submit_variable
 

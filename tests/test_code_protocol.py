@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from llm.cli import cli
 
 from llm_rlm import RLM, Limits, RunFailedError
-from llm_rlm.asking import begin
+from llm_rlm.runs.asking import begin
 from llm_rlm.testing import Reply, Request, ScriptedModel, ScriptedServer, say
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from llm_rlm.context import width
 from llm_rlm.journal import Journal
 from llm_rlm.model import LONG_PROMPT, _options
 from llm_rlm.prompts import WHEN
-from llm_rlm.retries import Policy
+from llm_rlm.providers.retries import Policy
+from llm_rlm.providers.spending import OUTPUT_TOKENS
 from llm_rlm.rounds import MOST_ROUNDS
 from llm_rlm.sandbox import pending
 from llm_rlm.sandbox.guest import calls, jsontext, mapping
-from llm_rlm.spending import OUTPUT_TOKENS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

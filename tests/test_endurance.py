@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_rlm import retries
+from llm_rlm.providers import retries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

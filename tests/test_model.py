@@ -19,7 +19,7 @@ from llm.utils import Fragment
 from llm_rlm import RunFailedError, UsageError, registry
 from llm_rlm.journal import Journal
 from llm_rlm.model import LONG_PROMPT, RLMModel, _forget, _live
-from llm_rlm.run import journal_path
+from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import Reply, say
 from scripts import run, submit, submit_variable
 

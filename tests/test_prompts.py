@@ -11,8 +11,8 @@ import pytest
 from llm_rlm import prompts
 from llm_rlm.context import Context, Document
 from llm_rlm.context.document import Table
-from llm_rlm.run import EXECUTE, SUBMIT
-from llm_rlm.tools import tools_for
+from llm_rlm.root.names import EXECUTE, SUBMIT
+from llm_rlm.runs.tools import tools_for
 
 SNAPSHOTS = Path(__file__).parent / "prompts"
 VALUES = {

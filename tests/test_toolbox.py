@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from llm.cli import cli
 
 from llm_rlm import RLMToolbox, UnknownModelError, UsageError
-from llm_rlm.run import EXECUTE, SUBMIT
+from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.testing import Reply, ScriptedModel, ToolCall, call, say
 from scripts import run, scripted, submit, submit_variable
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
         UnknownModelError,
         UsageError,
     )
-    from .result import Result, RunFailedError
     from .rlm import RLM
-    from .run import Observer, Settings
-    from .session import Session
+    from .runs.result import Result, RunFailedError
+    from .runs.run import Observer, Settings
+    from .runs.session import Session
     from .toolbox import RLMToolbox
 
 __all__ = [
@@ -51,11 +51,11 @@ _HOMES = {
     "Rate": "config",
     "Limits": "budget",
     "RLM": "rlm",
-    "Result": "result",
-    "RunFailedError": "result",
-    "Observer": "run",
-    "Session": "session",
-    "Settings": "run",
+    "Result": "runs.result",
+    "RunFailedError": "runs.result",
+    "Observer": "runs.run",
+    "Session": "runs.session",
+    "Settings": "runs.run",
     "RLMToolbox": "toolbox",
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .rlm import RLM
-from .run import EXECUTE, SUBMIT
+from .root.names import EXECUTE, SUBMIT
 from .status import Status
 from .testing import Reply, ScriptedModel, ToolCall, tool_outputs
 

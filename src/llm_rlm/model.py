@@ -17,27 +17,28 @@ import click
 import llm
 from llm.parts import StreamEvent, TextPart
 
-from . import models, prompts
+from . import prompts
 from .budget import Limits
 from .config import load
 from .context import Readable, Sources
 from .errors import UsageError
-from .llmlog import is_kept
+from .providers import models
 from .registry import PREFIX
-from .result import RunFailedError
-from .resume import Following
 from .rlm import RLM
-from .run import Settings, Unobserved
-from .session import Session
+from .runs.llmlog import is_kept
+from .runs.result import RunFailedError
+from .runs.resume import Following
+from .runs.run import Settings, Unobserved
+from .runs.session import Session
 from .status import clean, with_references
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
-    from .asking import Asking
     from .registry import Entry
-    from .result import Result
-    from .run import Observer
+    from .runs.asking import Asking
+    from .runs.result import Result
+    from .runs.run import Observer
     from .sandbox import CellResult
 
 LONG_PROMPT = 20_000

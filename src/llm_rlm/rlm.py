@@ -6,16 +6,16 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import models
-from .asking import Asking, begin, finish_in_thread
 from .budget import Limits
 from .config import Rate
-from .engine import Engine
-from .prices import Prices
-from .ready import limits_of
-from .resume import Resumption, read
-from .run import Settings
-from .session import Session
+from .providers import models
+from .providers.prices import Prices
+from .runs.asking import Asking, begin, finish_in_thread
+from .runs.engine import Engine
+from .runs.ready import limits_of
+from .runs.resume import Resumption, read
+from .runs.run import Settings
+from .runs.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from .context import AnyContext
-    from .result import Result
-    from .run import Observer
+    from .runs.result import Result
+    from .runs.run import Observer
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from .budget import Budget, Usage
-    from .result import Result
+    from .runs.result import Result
     from .sandbox import CellResult
 
 _MOST_NAMED = 3

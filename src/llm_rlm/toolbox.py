@@ -15,17 +15,17 @@ import click
 import llm
 
 from . import context as contexts
-from . import models
 from .budget import Limits, Usage
-from .children import Children, Rules, check_depth
 from .config import load
 from .context import Sources
-from .dispatch import CONCURRENCY, SubModels
 from .errors import UnknownModelError, UsageError
-from .llmlog import is_kept
-from .prices import Prices
-from .run import Asked, Reach, Run, Settings, Start, cache_path, show
-from .tools import tools_for
+from .providers import models
+from .providers.dispatch import CONCURRENCY, SubModels
+from .providers.prices import Prices
+from .runs.children import Children, Rules, check_depth
+from .runs.llmlog import is_kept
+from .runs.run import Asked, Reach, Run, Settings, Start, cache_path, show
+from .runs.tools import tools_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -72,7 +72,7 @@ def test_too_little_coverage_is_exit_code_3_with_the_documents_named(serve: Serv
 
 
 def test_what_there_was_no_time_for_is_said_and_fails_no_run(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llm_rlm.evidence._PATIENCE", -1.0)
+    monkeypatch.setattr("llm_rlm.runs.evidence._PATIENCE", -1.0)
     steps = run("await llm_query('Read: ' + context['logs/a.log'])"), submit("done")
     serve(*steps)
     result = llm_rlm(*ASK, "-c", "logs/a.log", "-c", "logs/b.log", "--min-coverage", "60%", "--json")

@@ -15,8 +15,8 @@ from .sources import source_options, sources_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llm_rlm.asking import Asking
     from llm_rlm.rlm import RLM
+    from llm_rlm.runs.asking import Asking
     from llm_rlm.status import Status
 
 _OF_A_NEW_RUN = (
@@ -83,7 +83,7 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
 
 
 def _asking(given: dict[str, Any], question: str, status: Status) -> Asking:
-    from llm_rlm.asking import begin  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.runs.asking import begin  # noqa: PLC0415 - not needed for --help
 
     return begin(engine_of(given), question, sources_of(given), status)
 
@@ -92,9 +92,9 @@ def engine_of(given: dict[str, Any]) -> RLM:
     """The engine that the options describe. Raises UsageError."""
     from llm_rlm.budget import Limits  # noqa: PLC0415 - not needed for --help
     from llm_rlm.config import load  # noqa: PLC0415
-    from llm_rlm.llmlog import is_kept  # noqa: PLC0415
     from llm_rlm.rlm import RLM  # noqa: PLC0415
-    from llm_rlm.run import Settings  # noqa: PLC0415
+    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415
+    from llm_rlm.runs.run import Settings  # noqa: PLC0415
 
     config = load()
     limits = Limits(**{kind: given[option] for kind, option in LIMITS.items()})

@@ -64,7 +64,7 @@ def _journal() -> Iterator[Journal]:
     """The journal on disk, for a command that reads it."""
     from llm_rlm.errors import RLMError  # noqa: PLC0415 - not needed for --help
     from llm_rlm.journal import Journal  # noqa: PLC0415
-    from llm_rlm.run import journal_path  # noqa: PLC0415
+    from llm_rlm.runs.run import journal_path  # noqa: PLC0415
 
     try:
         journal = Journal(journal_path())

@@ -16,8 +16,8 @@ from .sources import are_given, source_options, sources_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llm_rlm.result import Result
-    from llm_rlm.session import Session
+    from llm_rlm.runs.result import Result
+    from llm_rlm.runs.session import Session
     from llm_rlm.status import Status
 
 _HOW = "Type a question, '!multi' for one of several lines that ends with '!end', 'exit' or 'quit' to leave."
@@ -48,8 +48,8 @@ def chat(ctx: click.Context, /, run: str | None, **given: Any) -> None:  # noqa:
 def _session(ctx: click.Context, run: str | None, given: dict[str, Any]) -> Session:
     """The session, its sandbox started. Raises UsageError."""
     from llm_rlm.errors import UsageError  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.resume import Following  # noqa: PLC0415
-    from llm_rlm.session import Session  # noqa: PLC0415
+    from llm_rlm.runs.resume import Following  # noqa: PLC0415
+    from llm_rlm.runs.session import Session  # noqa: PLC0415
 
     if "-" in given["sources"] or given["paths_from_stdin"]:
         message = "stdin is where the questions come from: give the input as a file"
@@ -99,7 +99,7 @@ def _ask(ctx: click.Context, session: Session, question: str, given: dict[str, A
 
 def _finish(session: Session, question: str, status: Status) -> Result:
     """The result, also of a run that failed after it began."""
-    from llm_rlm.result import RunFailedError  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.runs.result import RunFailedError  # noqa: PLC0415 - not needed for --help
 
     try:
         with status:

@@ -23,7 +23,7 @@ def add(ctx: click.Context, model: str, sub_model: str | None) -> None:
     """Offer MODEL as rlm/MODEL too."""
     from llm_rlm import registry  # noqa: PLC0415 - not needed for --help
     from llm_rlm.errors import UsageError  # noqa: PLC0415
-    from llm_rlm.models import find  # noqa: PLC0415
+    from llm_rlm.providers.models import find  # noqa: PLC0415
 
     with shown_as_usage(ctx):
         if model.startswith(registry.PREFIX):

@@ -81,7 +81,7 @@ def is_given(ctx: click.Context, option: str) -> bool:
 def prices(given: dict[str, Any]) -> dict[str, Rate]:
     """The prices that were given. Raises UsageError, also for a name that no model has."""
     from llm_rlm.errors import UsageError  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.prices import is_known, parse  # noqa: PLC0415
+    from llm_rlm.providers.prices import is_known, parse  # noqa: PLC0415
 
     found = dict(parse(price) for price in given["prices"])
     for name in found:
@@ -93,6 +93,6 @@ def prices(given: dict[str, Any]) -> dict[str, Rate]:
 
 def llm_log(given: dict[str, Any]) -> Path | None:
     """The database that LLM's log is written to, if it is."""
-    from llm_rlm.llmlog import is_kept, log_path  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.runs.llmlog import is_kept, log_path  # noqa: PLC0415 - not needed for --help
 
     return log_path(given["database"]) if is_kept(given) else None

@@ -12,9 +12,9 @@ from .running import perform
 from .sources import are_given, source_options, sources_of
 
 if TYPE_CHECKING:
-    from llm_rlm.asking import Asking
-    from llm_rlm.result import Result
     from llm_rlm.rlm import RLM
+    from llm_rlm.runs.asking import Asking
+    from llm_rlm.runs.result import Result
     from llm_rlm.status import Status
 
 
@@ -35,8 +35,8 @@ def go_on(ctx: click.Context, run: str, given: dict[str, Any]) -> None:
     """Resume a run, with those of its limits changed that were given."""
 
     def begin(status: Status) -> Asking | Result:
-        from llm_rlm.asking import begin  # noqa: PLC0415
-        from llm_rlm.resume import Resumption  # noqa: PLC0415 - not needed for --help
+        from llm_rlm.runs.asking import begin  # noqa: PLC0415
+        from llm_rlm.runs.resume import Resumption  # noqa: PLC0415 - not needed for --help
 
         engine = resuming(ctx, run, given)
         resumption = Resumption(run, engine.limits, sources_of(given) if are_given(given) else None)

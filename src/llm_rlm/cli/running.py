@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
-    from llm_rlm.asking import Asking
-    from llm_rlm.result import Result
+    from llm_rlm.runs.asking import Asking
+    from llm_rlm.runs.result import Result
     from llm_rlm.status import Status
 
 ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
@@ -28,7 +28,7 @@ ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
 
 def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Status], Asking | Result]) -> None:
     """Begin a run, wait for its end, print what came of it, and exit as it ended."""
-    from llm_rlm.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
     from llm_rlm.status import Status  # noqa: PLC0415
 
     status = Status(quiet=given["quiet"], verbose=given["verbose"])
@@ -57,7 +57,7 @@ def shown_as_usage(ctx: click.Context) -> Iterator[None]:
 
 def _run(begin: Callable[[Status], Asking | Result], status: Status) -> Result:
     """The result, also of a run that failed after it began."""
-    from llm_rlm.result import Result, RunFailedError  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.runs.result import Result, RunFailedError  # noqa: PLC0415 - not needed for --help
 
     try:
         with status, ended_by_sigterm():
@@ -159,7 +159,7 @@ def _problem(result: Result) -> str | None:
 
 def _advice(result: Result, given: Mapping[str, Any]) -> str | None:
     """How to go on with a run that ended before its time, if it is kept."""
-    from llm_rlm.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
 
     if result.finish in {"submitted", "prose"} or not is_kept(given):
         return None

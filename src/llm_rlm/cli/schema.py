@@ -15,8 +15,8 @@ _FORMS = "give LLM's concise syntax ('name, age int'), JSON Schema as text or in
 
 def schema_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
     """The schema, if one was given. Raises UsageError for what is none."""
-    from llm_rlm import schemas  # noqa: PLC0415 - not needed for --help
     from llm_rlm.errors import UsageError  # noqa: PLC0415
+    from llm_rlm.providers import schemas  # noqa: PLC0415 - not needed for --help
 
     text = given["schema"]
     if text is None:
@@ -35,7 +35,7 @@ def _looked_up(text: str, given: Mapping[str, Any]) -> object:
     from llm.utils import resolve_schema_input  # noqa: PLC0415 - likewise
 
     from llm_rlm.errors import UsageError  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.llmlog import log_path  # noqa: PLC0415
+    from llm_rlm.runs.llmlog import log_path  # noqa: PLC0415
 
     path = log_path(given["database"])
     database = sqlite_utils.Database(path) if path.exists() else sqlite_utils.Database(memory=True)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_rlm import ModelError, prompts, schemas
+from llm_rlm import ModelError, prompts
+from llm_rlm.providers import schemas
 from llm_rlm.sandbox.guest import mapping
 from llm_rlm.sandbox.guest.mapping import Mapper, Terms, decided, differ, is_even, numbers, packs
 from llm_rlm.sandbox.guest.results import Batch, Failure, Mapped, Response

@@ -1,0 +1,1 @@
+"""The models of LLM: found, asked, tried again, and what they cost."""

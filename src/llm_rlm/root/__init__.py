@@ -1,0 +1,1 @@
+"""The conversation with a root model: by calls of tools, or by blocks of code."""

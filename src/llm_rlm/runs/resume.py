@@ -1,0 +1,212 @@
+"""A run of the journal that is to go on: checked to be one that can, with the input that it had."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from llm_rlm import context as contexts
+from llm_rlm.context import Sources
+from llm_rlm.errors import UsageError, amount
+from llm_rlm.journal import Journal
+from llm_rlm.journal.history import find_run, followed_by, past_run
+from llm_rlm.journal.owner import refuse_if_owned
+
+from .continuation import continuation, follow
+from .result import Coverage, Result, Share
+from .run import cache_path, journal_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_rlm.budget import Limits
+    from llm_rlm.context import AnyContext, Context
+    from llm_rlm.context import Document as NowDocument
+    from llm_rlm.journal.history import Document, PastRun
+
+    from .continuation import Continuation, Followed
+    from .result import Finish
+
+_MOST_NAMED = 3
+
+
+class Resumption:
+    """A run, checked to be one that can go on: with what, and from where."""
+
+    def __init__(self, run: str, limits: Limits, context: AnyContext = None) -> None:
+        """Read the run and check that it can go on within these limits. Raises UsageError."""
+        *before, past = read_session(run)
+        self.past = past
+        self.followed = follow(before) if before else None
+        """What the runs before it in its session have left."""
+        self.question = past.question or ""
+        self.context: Context = contexts.from_any(None)
+        self.result = _result_of(past) if past.finish in {"submitted", "prose"} else None
+        """What came of the run, if it is finished."""
+        if self.result is not None:
+            return
+        refuse_if_owned(past)
+        _check_raised(past, limits)
+        self.context = _same_context(past, context)
+
+    def point(self) -> Continuation | None:
+        """Where the run goes on."""
+        return continuation(self.past)
+
+
+class Following:
+    """A run that has ended, whose session another one is to go on with, built up again."""
+
+    def __init__(self, run: str, context: AnyContext = None) -> None:
+        """Read the run and check that it can be followed. Raises UsageError."""
+        runs = read_session(run)
+        self.past = runs[-1]
+        refuse_if_owned(self.past)
+        self.context = _same_context(self.past, context)
+        self.followed: Followed | None = follow(runs)
+        """What the runs of the session have left."""
+
+    def point(self) -> Continuation | None:
+        """Nowhere: the run is another one."""
+        return None
+
+
+def read(run: str) -> PastRun:
+    """The run with that id, the only one that begins so, or the `last`. Raises UsageError, also for one of `llm -T`."""
+    return read_session(run)[-1]
+
+
+def read_session(run: str) -> list[PastRun]:
+    """That run and those before it in its session, oldest first. Raises what `read` does."""
+    journal = Journal(journal_path())
+    try:
+        past = past_run(journal, find_run(journal, run))
+        before = followed_by(journal, past)
+    finally:
+        journal.close()
+    if past.parent is not None:
+        message = f"run {past.id} is a child of run {past.parent}: resume that one, and its children go on"
+        raise UsageError(message)
+    if "asked" not in past.settings:
+        message = f"run {past.id} was driven by LLM's own chain and cannot be resumed; its answers serve runs that ask the same"
+        raise UsageError(message)
+    return [*before, past]
+
+
+def _result_of(past: PastRun) -> Result:
+    """What came of a finished run."""
+    answer: Any = past.answer
+    if past.answer is not None and past.answer_is_json:
+        answer = json.loads(past.answer)
+    sources: list[dict[str, object]] = [
+        {"name": document.name, "bytes": document.bytes, "sha256": document.sha256} for document in past.documents
+    ]
+    hashes = {document.name: document.sha256 for document in past.documents}
+    citations = [
+        {**row, "found": row["found"] is not None, "how": row["found"], "sha256": hashes.get(row["source"])}
+        for row in past.citations
+    ]
+    return Result(
+        run_id=past.id,
+        question=past.question or "",
+        answer=answer,
+        finish=cast("Finish", past.finish),
+        limit=None,
+        error=past.error,
+        model=past.model or "",
+        sub_model=past.sub_model or "",
+        usage=past.usage,
+        seconds=past.seconds,
+        sources=tuple(sources),
+        skipped=tuple(dict(skipped) for skipped in past.skipped),
+        citations=tuple(citations),
+        coverage=_coverage(past),
+    )
+
+
+def _coverage(past: PastRun) -> Coverage | None:
+    """How much of the input was looked at, where that is known."""
+    known = [document for document in past.documents if document.touched_bytes is not None]
+    if not known:
+        return None
+    return Coverage(
+        tuple(
+            Share(each.name, each.bytes, each.read_bytes or 0, each.sent_bytes or 0, each.touched_bytes or 0) for each in known
+        ),
+        past.coverage_complete,
+    )
+
+
+def _check_raised(past: PastRun, limits: Limits) -> None:
+    """Raise UsageError where the run would meet the same limit at once."""
+    if past.limit is None or past.limit["kind"] == "seconds":
+        return
+    kind = past.limit["kind"]
+    now = getattr(limits, kind)
+    if now is not None and now <= past.limit["limit"]:
+        message = (
+            f"run {past.id} has reached its limit of {amount(kind, past.limit['limit'])}: raise it with --max-{kind} to go on"
+        )
+        raise UsageError(message)
+
+
+def _same_context(past: PastRun, context: AnyContext) -> Context:
+    """The input of the run, checked to be what it was. Raises UsageError that names what has changed."""
+    given, recorded = context is not None, past.settings.get("sources")
+    if not past.documents and recorded is None:
+        if given:
+            message = f"run {past.id} had no input: resume it without one"
+            raise UsageError(message)
+        return contexts.from_any(None)
+    if not given and recorded is None:
+        names = _listed([document.name for document in past.documents])
+        message = f"run {past.id} read {names}, which is not stored: give the same input again with -c"
+        raise UsageError(message)
+    made = contexts.from_any(Sources.recorded(recorded) if recorded is not None and not given else context, cache_path())
+    made = _renamed(made, past.documents)
+    if (why := _difference(past.documents, made, given=given)) is not None:
+        made.discard()
+        what = past.documents[0].name if len(past.documents) == 1 else "the input"
+        message = f"{what} is not as it was when run {past.id} read it: {why}. Ask anew, or give the same input with -c"
+        raise UsageError(message)
+    return made
+
+
+def _renamed(context: Context, documents: Sequence[Document]) -> Context:
+    """The one document under the name that it had: the file may have moved."""
+    if len(context.documents) != 1 or len(documents) != 1:
+        return context
+    return replace(context, documents=(replace(context.documents[0], name=documents[0].name),))
+
+
+def _difference(then: Sequence[Document], context: Context, *, given: bool) -> str | None:
+    """What has changed of the documents, in a few words."""
+    now = {document.name: document for document in context.documents}
+    before = {document.name: document for document in then}
+    if gone := [name for name in before if name not in now]:
+        return f"{_listed(gone)} {'is' if len(gone) == 1 else 'are'} gone"
+    if new := [name for name in now if name not in before]:
+        return f"{_listed(new)} {'was' if len(new) == 1 else 'were'} not there then"
+    kind = "json" if context.kind == "json" else "text"
+    changed = {name: _change(document, now[name], kind, given=given) for name, document in before.items()}
+    named = "{}: {}" if len(then) > 1 else "{1}"
+    return next((named.format(name, change) for name, change in changed.items() if change is not None), None)
+
+
+def _change(then: Document, now: NowDocument, kind: str, *, given: bool) -> str | None:
+    if (then.kind, then.bytes) != (kind, now.size):
+        return f"{then.kind} of {then.bytes:,} bytes then, {kind} of {now.size:,} now"
+    untouched = not given and then.modified is not None and then.modified == now.modified
+    if untouched:
+        return None
+    if then.sha256 is None:
+        # The run ended before its hash was known. On what nobody has touched nothing rests.
+        return None if given or then.modified is None or then.touched_bytes == 0 else "it was written to since"
+    examined = contexts.examine(now, lambda: False)
+    return None if examined is not None and examined.sha256 == then.sha256 else "its content has changed"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

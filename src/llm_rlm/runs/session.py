@@ -1,0 +1,99 @@
+"""Questions over one input, one after another: the session stays warm, its variables and the earlier answers stay known."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from llm_rlm.errors import UsageError
+
+from .asking import Asking, finish_in_thread
+from .ready import Ready
+from .turns import AbortedError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from llm_rlm.context import AnyContext
+
+    from .engine import Engine
+    from .result import Result
+    from .resume import Following
+    from .run import Observer
+
+
+class Session:
+    """Asks several questions of one input. Each is a run of its own, with limits of its own, that follows the one before.
+
+    >>> import llm_rlm
+    >>> with llm_rlm.RLM("gpt-5.2").session(log) as session:  # doctest: +SKIP
+    ...     session.ask("Which user had the most failed logins?").answer
+    ...     session.ask("From which addresses?").answer
+
+    One question at a time; methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        context: AnyContext = None,
+        *,
+        observer: Observer | None = None,
+        following: Following | None = None,
+    ) -> None:
+        """Check everything and start the sandbox. Raises what `RLM.ask` raises before anything is sent.
+
+        `following` is a run of the journal to go on from: its context is used, and its variables are brought back.
+        """
+        self._observer = observer
+        self._ready = Ready(engine, following.context if following is not None else context, observer, following)
+        self._asking: Asking | None = None
+        self._lock = threading.Lock()
+        """Guards that questions come one after another."""
+        self._over: str | None = None
+
+    def ask(self, question: str, *, observer: Observer | None = None) -> Result:
+        """Ask the next question, and wait for the answer.
+
+        Raises UsageError for an empty question or a session that has ended, and RunFailedError when the run fails; the next
+        question can then be asked unless the sandbox is what failed.
+        """
+        with self._lock:
+            return self.finish(self.begin(question, observer))
+
+    async def aask(self, question: str, *, observer: Observer | None = None) -> Result:
+        """As `ask`, for callers in an event loop. Cancelling it aborts the run, and the session with it."""
+        return await finish_in_thread(partial(self.begin, question, observer), self.finish)
+
+    def begin(self, question: str, observer: Observer | None = None) -> Asking:
+        """Begin the next question; `finish` waits for its answer. Raises UsageError."""
+        if self._over is not None:
+            message = f"the session has ended: {self._over}"
+            raise UsageError(message)
+        self._asking = Asking(self._ready, question, observer or self._observer, self._asking)
+        return self._asking
+
+    def finish(self, asking: Asking) -> Result:
+        """Wait for the answer of a question that was begun. Raises RunFailedError."""
+        try:
+            return asking.finish(leave=True)
+        except (AbortedError, KeyboardInterrupt, SystemExit):
+            self._over = "a question was aborted"
+            raise
+
+    def close(self) -> None:
+        """End the session. Safe to call more than once."""
+        self._over = self._over or "it was closed"
+        if self._asking is not None:
+            self._asking.close()
+        else:
+            self._ready.discard()
+
+    def __enter__(self) -> Self:
+        """Use as `with rlm.session(...) as session:`, which closes it."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close."""
+        self.close()
