@@ -161,6 +161,15 @@ def test_questions_can_be_asked_from_an_event_loop() -> None:
     assert asyncio.run(talk()) == ["one", "two"]
 
 
+def test_a_question_while_another_is_under_way_is_refused() -> None:
+    with RLM(scripted(submit("one"), submit("two"))).session("x") as session:
+        first = session.begin("1?")
+        with pytest.raises(UsageError, match="a question is under way: one at a time"):
+            session.ask("2?")
+        assert session.finish(first).answer == "one"
+        assert session.ask("2?").answer == "two"
+
+
 def test_no_worker_is_left_when_a_session_is_closed() -> None:
     session = RLM(scripted(submit("one"))).session("x")
     session.ask("1?")

@@ -50,7 +50,8 @@ class Session:
         self._ready = Ready(engine, following.context if following is not None else context, observer, following)
         self._asking: Asking | None = None
         self._lock = threading.Lock()
-        """Guards that questions come one after another."""
+        """Guards `_busy`."""
+        self._busy = False
         self._over: str | None = None
 
     def ask(self, question: str, *, observer: Observer | None = None) -> Result:
@@ -59,19 +60,24 @@ class Session:
         Raises UsageError for an empty question or a session that has ended, and RunFailedError when the run fails; the next
         question can then be asked unless the sandbox is what failed.
         """
-        with self._lock:
-            return self.finish(self.begin(question, observer))
+        return self.finish(self.begin(question, observer))
 
     async def aask(self, question: str, *, observer: Observer | None = None) -> Result:
         """As `ask`, for callers in an event loop. Cancelling it aborts the run, and the session with it."""
         return await finish_in_thread(partial(self.begin, question, observer), self.finish)
 
     def begin(self, question: str, observer: Observer | None = None) -> Asking:
-        """Begin the next question; `finish` waits for its answer. Raises UsageError."""
-        if self._over is not None:
-            message = f"the session has ended: {self._over}"
-            raise UsageError(message)
-        self._asking = Asking(self._ready, question, observer or self._observer, self._asking)
+        """Begin the next question; `finish` waits for its answer. Raises UsageError, also while another is under way."""
+        with self._lock:
+            if self._over is not None or self._busy:
+                message = f"the session has ended: {self._over}" if self._over else "a question is under way: one at a time"
+                raise UsageError(message)
+            self._busy = True
+        try:
+            self._asking = Asking(self._ready, question, observer or self._observer, self._asking)
+        except BaseException:
+            self._busy = False
+            raise
         return self._asking
 
     def finish(self, asking: Asking) -> Result:
@@ -81,6 +87,8 @@ class Session:
         except (AbortedError, KeyboardInterrupt, SystemExit):
             self._over = "a question was aborted"
             raise
+        finally:
+            self._busy = False
 
     def close(self) -> None:
         """End the session. Safe to call more than once."""
