@@ -655,7 +655,7 @@ RLM(scripted(run("x = str(await rlm_query('a'))\\nprint('got')")), ScriptedModel
 
 def test_a_child_under_way_when_its_process_was_killed_goes_on_and_nothing_is_paid_twice(user_path: Path) -> None:
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-        [sys.executable, "-c", DIES], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        [sys.executable, "-c", DIES], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     )
     with process:
         assert process.stdout is not None
