@@ -21,7 +21,7 @@ from . import models, prompts
 from .budget import Limits
 from .config import load
 from .context import Readable, Sources
-from .errors import UsageError
+from .errors import UnknownModelError, UsageError
 from .llmlog import is_kept
 from .registry import PREFIX
 from .result import RunFailedError
@@ -96,12 +96,19 @@ class _Shared:
     @cached_property
     def needs_key(self) -> str | None:
         """The key of the model behind."""
-        return models.find(self._name).needs_key
+        return self._behind.needs_key if self._behind is not None else None
 
     @cached_property
     def key_env_var(self) -> str | None:
         """The environment variable that may have it."""
-        return models.find(self._name).key_env_var
+        return self._behind.key_env_var if self._behind is not None else None
+
+    @cached_property
+    def _behind(self) -> llm.Model | None:
+        """The model behind; None where LLM does not know it any more: one drop-in must not keep `llm models` from its list."""
+        with suppress(UnknownModelError):
+            return models.find(self._name)
+        return None
 
     @property
     def Options(self) -> type[llm.Options]:  # noqa: N802 - LLM's name
@@ -311,7 +318,8 @@ def _request(prompt: llm.Prompt) -> _Request:
             message = "the question is empty: give it as the prompt, and the input as fragments (-f)"
             raise UsageError(message)
         return _Request(text, sources)
-    typed = str(_params().get("prompt") or "")
+    command = _params()
+    typed = str(command.get("prompt") or "") if not command.get("template") else ""  # a template puts its words around it
     if typed and len(typed) <= LONG_PROMPT and text.endswith(f" {typed}"):
         given = text[: -len(typed) - 1]
         said = f"The {len(given):,} characters of stdin are the context."

@@ -16,7 +16,7 @@ from .config import Rate
 from .context import Readable
 from .dispatch import SubModels
 from .errors import RLMError, UsageError
-from .functions import as_functions
+from .functions import as_functions, of_callables
 from .llmlog import LLMLog
 from .loop import Loop
 from .prices import Prices, how_to_give
@@ -199,6 +199,7 @@ class Ready:
             self.model, self.sub, self.limits = known or _models(rlm, self.prices)
             if past is not None:
                 _check_models(past.past, self.model, self.sub.default)
+                _check_functions(past.past, rlm)
             system = past.past.system if past is not None else None
             self.root = conversation(_brief(rlm, self.limits, self.model, self.sub.default), self.start, system)
         except BaseException:
@@ -367,6 +368,14 @@ def _check_models(past: PastRun, model: llm.Model, sub_model: llm.Model) -> None
             raise UsageError(message)
 
 
+def _check_functions(past: PastRun, rlm: RLM) -> None:
+    """Functions of Python are not recorded, only their names: cells that call them would fail, turn by turn."""
+    given = {function.name for function in of_callables(rlm.functions)}
+    if missing := [name for name in past.settings["asked"].get("own_functions", ()) if name not in given]:
+        message = f"run {past.id} had the function {missing[0]}, which is not recorded: go on from Python, RLM(..., functions=[…])"
+        raise UsageError(message)
+
+
 def _asked(rlm: RLM) -> dict[str, object]:
     """What of the engine is recorded besides models, limits and settings: whatever JSON can hold."""
     asked = {"system": rlm.system, "options": dict(rlm.options), "sub_options": dict(rlm.sub_options), "stream": rlm.stream}
@@ -377,6 +386,7 @@ def _asked(rlm: RLM) -> dict[str, object]:
             "default_cost": rlm.default_cost,
             "cite": rlm.cite,
             "tools": list(rlm.tools),
+            "own_functions": [function.name for function in of_callables(rlm.functions)],
             "protocol": rlm.protocol,
             "depth": rlm.depth,
             "schema": rlm.schema,
