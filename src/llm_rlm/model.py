@@ -235,7 +235,7 @@ class _Answering:
             self._say(self._request.said)
         session, told = _session(self._engine, self._request, self._prompt, self._progress)
         try:
-            self._asking = session.begin(told, self._progress)
+            self._asking = session.begin(told, self._progress, self._engine)
             if self._gone:
                 self._asking.abort(_GONE)
             result = _answered(session.finish(self._asking))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import context as contexts
 from . import models, prompts, schemas
-from .briefing import Brief, conversation, submit_name
+from .briefing import Brief, conversation, submit_name, wanted
 from .budget import Limits
 from .children import Children, Rules, check_depth
 from .config import Rate
@@ -207,6 +208,16 @@ class Ready:
             raise
         self.log = LLMLog(rlm.llm_log) if rlm.llm_log is not None else None
 
+    def asked_by(self, rlm: RLM) -> Ready:
+        """The same models and sandbox, asked with the limits, options, schema and quotes of `rlm`. Raises UsageError."""
+        models.check_options(self.model, rlm.options)
+        other = copy(self)
+        other.schema = schemas.given(rlm.schema)
+        now = replace(self.rlm, limits=rlm.limits, options=rlm.options, default_cost=rlm.default_cost)
+        other.rlm = replace(now, schema=other.schema, cite=rlm.cite)
+        other.limits = _limits(other.rlm, self.prices, self.model, self.sub.default)
+        return other
+
     def discard(self) -> None:
         """End the sandbox of questions that will not be."""
         self.start.discard()
@@ -238,7 +249,9 @@ class Asking:
         turns = Turns(root, self._run, spending, self._log.add if self._log is not None else None)
         said = question
         if start.followed is not None:
-            said = prompts.render("follow_up", question=question, submit=submit_name(root.way))
+            follow_up = prompts.render("follow_up", question=question, submit=submit_name(root.way))
+            new = [part for part in wanted(root.way, ready.schema, cite=rlm.cite) if part not in root.system]
+            said = "\n\n".join([follow_up, *new])
         self._loop = Loop(root, self._run, said, turns, results)
 
     def next_start(self) -> Start:
@@ -372,7 +385,9 @@ def _check_functions(past: PastRun, rlm: RLM) -> None:
     """Functions of Python are not recorded, only their names: cells that call them would fail, turn by turn."""
     given = {function.name for function in of_callables(rlm.functions)}
     if missing := [name for name in past.settings["asked"].get("own_functions", ()) if name not in given]:
-        message = f"run {past.id} had the function {missing[0]}, which is not recorded: go on from Python, RLM(..., functions=[…])"
+        message = (
+            f"run {past.id} had the function {missing[0]}, which is not recorded: go on from Python, RLM(..., functions=[…])"
+        )
         raise UsageError(message)
 
 

@@ -63,12 +63,17 @@ class Session:
         """As `ask`, for callers in an event loop. Cancelling it aborts the run, and the session with it."""
         return await finish_in_thread(partial(self.begin, question, observer), self.finish)
 
-    def begin(self, question: str, observer: Observer | None = None) -> Asking:
-        """Begin the next question; `finish` waits for its answer. Raises UsageError."""
+    def begin(self, question: str, observer: Observer | None = None, rlm: RLM | None = None) -> Asking:
+        """Begin the next question; `finish` waits for its answer. Raises UsageError.
+
+        `rlm` has the limits, the root model's options, the schema and the wish for quotes for this question, if they are others
+        than those of the session.
+        """
         if self._over is not None:
             message = f"the session has ended: {self._over}"
             raise UsageError(message)
-        self._asking = Asking(self._ready, question, observer or self._observer, self._asking)
+        ready = self._ready if rlm is None else self._ready.asked_by(rlm)
+        self._asking = Asking(ready, question, observer or self._observer, self._asking)
         return self._asking
 
     def finish(self, asking: Asking) -> Result:

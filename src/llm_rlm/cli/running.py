@@ -118,7 +118,7 @@ def report(result: Result, status: Status, given: Mapping[str, Any]) -> int:
     elif result.answer is not None and result.error is None:
         text = "\n\n".join(part for part in (result.text, _sourced(result)) if part)
         click.echo(clean(text) if sys.stdout.isatty() else text)
-    if (problem := _problem(result)) is not None:
+    if (problem := result.problem) is not None:
         click.echo(f"Error: {problem}", err=True)
     if not status.quiet and (advice := _advice(result, given)) is not None:
         click.echo(advice, err=True)
@@ -164,17 +164,6 @@ def _place(citation: Mapping[str, Any]) -> str:
         return f"UNSUPPORTED ({citation['why'] or 'not in the input'})"
     where = f"{citation['source']}:{citation['line']}" + (f" ({citation['place']})" if citation["place"] else "")
     return where + (" (but for white space)" if citation["how"] == "folded" else "")
-
-
-def _problem(result: Result) -> str | None:
-    """Why there is no answer, if there is none."""
-    from llm_rlm.errors import amount  # noqa: PLC0415 - not needed for --help
-
-    if result.answer is not None or result.error is not None:
-        return result.error
-    if result.limit is not None:
-        return f"the limit of {amount(result.limit['kind'], result.limit['limit'])} is reached, and there is no answer yet"
-    return "the run was stopped before there was an answer"
 
 
 def _advice(result: Result, given: Mapping[str, Any]) -> str | None:
