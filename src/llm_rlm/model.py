@@ -21,7 +21,7 @@ from . import models, prompts
 from .budget import Limits
 from .config import load
 from .context import Readable, Sources
-from .errors import UnknownModelError, UsageError
+from .errors import RLMError, SandboxError, UnknownModelError, UsageError
 from .llmlog import is_kept
 from .registry import PREFIX
 from .result import RunFailedError
@@ -154,11 +154,12 @@ class RLMModel(_Shared, llm.KeyModel):  # type: ignore[misc, override]  # LLM's 
         key: str | None = None,
     ) -> Iterator[StreamEvent]:
         """Answer: progress as reasoning, then the answer as text."""
-        answering = self._answering(prompt, key, response)
-        with answering.running(conversation):
-            while (event := answering.next()) is not None:
-                if stream or event.type == "text":
-                    yield event
+        with _in_one_line():
+            answering = self._answering(prompt, key, response)
+            with answering.running(conversation):
+                while (event := answering.next()) is not None:
+                    if stream or event.type == "text":
+                        yield event
 
 
 class AsyncRLMModel(_Shared, llm.AsyncKeyModel):  # type: ignore[misc, override]  # see RLMModel
@@ -178,6 +179,17 @@ class AsyncRLMModel(_Shared, llm.AsyncKeyModel):  # type: ignore[misc, override]
             while (event := await asyncio.to_thread(answering.next)) is not None:
                 if stream or event.type == "text":
                     yield event
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Within a command, errors as click shows them: `llm chat` prints a traceback of any other."""
+    try:
+        yield
+    except RLMError as problem:
+        if click.get_current_context(silent=True) is None:
+            raise
+        raise click.ClickException(str(problem)) from problem
 
 
 # One answer
@@ -240,8 +252,12 @@ class _Answering:
                 self._asking.abort(_GONE)
             result = _answered(session.finish(self._asking))
             self._done = True
-        except BaseException:
-            session.close()
+        except BaseException as problem:
+            self._done = True
+            if _can_go_on(problem):
+                _keep(session, _run_before(self._prompt), conversation)
+            else:
+                session.close()
             raise
         _keep(session, result.run_id, conversation)
         return result
@@ -261,6 +277,11 @@ def _answered(result: Result) -> Result:
     if result.answer is None:
         raise RunFailedError(result)
     return result
+
+
+def _can_go_on(problem: BaseException) -> bool:
+    """Whether the next question can be asked in the session of one that failed so."""
+    return isinstance(problem, RunFailedError | UsageError) and not isinstance(problem.__cause__, SandboxError)
 
 
 class _Progress(Unobserved):
@@ -412,9 +433,9 @@ def _conversation(prompt: llm.Prompt) -> str:
     return "\n".join(said)
 
 
-def _keep(session: Session, run: str, conversation: object) -> None:
-    """Keep a session for the next question of its conversation, as long as that is there."""
-    if conversation is None:
+def _keep(session: Session, run: str | None, conversation: object) -> None:
+    """Keep a session for the next question of its conversation, whose last answer `run` gave, as long as that is there."""
+    if conversation is None or run is None:
         session.close()
         return
     _live[run] = session
