@@ -199,7 +199,7 @@ def test_an_answer_beside_code_is_taken_in_the_last_turn_once_the_code_has_run()
 def test_a_final_variable_that_is_not_there_is_told_with_those_there_are() -> None:
     model, told = toolless("```python\nn = 1\n```", "FINAL_VAR(m)", "FINAL_VAR(n)")
     assert RLM(model).ask("?", context="x").answer == 1
-    assert told[2] == "Not submitted:\nError: there is no variable 'm'. Variables: n."
+    assert told[2] == "Your answer:\nError: there is no variable 'm'. Variables: n."
 
 
 def test_final_in_prose_is_prose_where_tools_are_called() -> None:
@@ -290,7 +290,7 @@ def test_quotes_are_asked_for_looked_up_and_told_of() -> None:
     )
     result = RLM(model, cite=True).ask("?", context="they say\nit was red indeed\n")
     assert [(citation["found"], citation["line"]) for citation in result.citations] == [(False, None)]
-    assert told[1].startswith("Not submitted:\nNot submitted yet: this question asks for evidence.")
+    assert told[1].startswith("Your answer:\nNot submitted yet: this question asks for evidence.")
     model, told = toolless("```python\nx = 'red'\nsubmit(x, quotes=[context[9:19]])\n```")
     result = RLM(model, cite=True).ask("?", context="they say\nit was red indeed\n")
     assert [(citation["quote"], citation["line"]) for citation in result.citations] == [("it was red", 2)]
@@ -318,3 +318,30 @@ def test_the_command_takes_the_protocol_and_records_it(serve: Serve, tmp_path: P
 def test_a_protocol_is_not_given_to_a_run_that_goes_on() -> None:
     result = CliRunner().invoke(cli, ["rlm", "--resume", "last", "--protocol", "code"])
     assert (result.exit_code, "give none of them" in result.stderr) == (2, True)
+
+
+def test_a_model_is_told_that_its_answer_was_taken_when_it_is_asked_a_further_question() -> None:
+    model, told = toolless(
+        "```python\nn = 1\n```", "```python\nsubmit(n)\n```", "FINAL_VAR(n)", "```python\nsubmit(n + 1)\n```"
+    )
+    with RLM(model).session("x") as session:
+        assert [session.ask(question).answer for question in ("1?", "2?", "3?")] == [1, 1, 2]
+    assert [text.split("\n\n")[:2] for text in told[2:]] == [
+        ["Your answer:\nSubmitted.", "2?"],
+        ["Your answer:\nSubmitted.", "3?"],
+    ]
+
+
+def test_nothing_that_a_model_without_tools_is_told_names_a_tool() -> None:
+    replies = [
+        "no code",
+        "submit(1)",
+        "```python\nsubmit(1)\n```",
+        '```python\nsubmit({"n": 1})\n```',
+        '```python\nsubmit({"n": 1})\n```',
+    ]
+    model, told = toolless(*replies)
+    result = RLM(model, schema="n int", cite=True, limits=Limits(turns=5)).ask("?", "x")
+    assert result.answer == {"n": 1}
+    assert "does not fit the JSON Schema" in told[3]
+    assert "RLMToolbox" not in " ".join([*told, RLM.of_run("last").system or ""])

@@ -16,11 +16,11 @@ from click.testing import CliRunner
 from llm.cli import cli
 from llm.utils import Fragment
 
-from llm_rlm import RunFailedError, UsageError, registry
+from llm_rlm import RLM, RunFailedError, UsageError, registry
 from llm_rlm.journal import Journal
 from llm_rlm.model import LONG_PROMPT, RLMModel, _forget, _live
 from llm_rlm.runs.run import journal_path
-from llm_rlm.testing import Reply, say
+from llm_rlm.testing import Reply, Request, say
 from scripts import run, submit, submit_variable
 
 if TYPE_CHECKING:
@@ -321,3 +321,169 @@ def test_a_drop_in_is_a_model_like_any_other() -> None:
     model = RLMModel("chat", registry.Entry())
     assert (model.model_id, str(model)) == ("rlm/chat", "RLM: rlm/chat")
     assert "max_cost" in model.Options.model_fields
+
+
+# Where drop-in models meet the rest of LLM
+
+
+def test_a_further_question_has_the_schema_and_the_limits_that_come_with_it(serve: Serve) -> None:
+    serve(submit("one"), submit('{"n": 2}'), run("1"), submit("three"))
+    conversation = llm.get_model("rlm/chat").conversation()
+    conversation.prompt("1?", fragments=["x"]).text()
+    response = conversation.prompt("2?", schema=llm.schema_dsl("n int"))
+    assert json.loads(response.text()) == {"n": 2}
+    response = conversation.prompt("3?", max_turns=2)
+    assert response.text() == "three"
+    assert response.response_json is not None
+    assert response.response_json["limit"] == {"kind": "turns", "limit": 2, "used": 2}
+
+
+def test_a_question_that_failed_leaves_its_conversation_the_session(serve: Serve) -> None:
+    models = serve(run("n = 1"), submit("one"), run("n = 2"), Reply(), run("print(n)"), submit("three"))
+    conversation = llm.get_model("rlm/chat").conversation()
+    conversation.prompt("1?", fragments=["x"]).text()
+    with pytest.raises(RunFailedError, match="the limit of 2 turns is reached, and there is no answer yet"):
+        conversation.prompt("2?", max_turns=2).text()
+    with pytest.raises(UsageError, match="no such option"):
+        conversation.prompt("?", nonsense=1).text()
+    assert conversation.prompt("3?").text() == "three"
+    assert models.tool_results[-1].startswith("2\n")
+
+
+def test_conversations_side_by_side_keep_to_their_own_sessions(serve: Serve) -> None:
+    together = threading.Barrier(3, timeout=60)
+
+    def script(request: Request) -> Reply:
+        said = [message for message in request.messages if message["role"] == "assistant"]
+        return [
+            run("n = len(context)\nr = await llm_query(str(n))"),
+            submit_variable("n"),
+            run("n += 1"),
+            submit_variable("n"),
+        ][len(said)]
+
+    models = serve(say("never"))
+    models.server._script = lambda request: script(request) if request.tools else say("fine")
+    answers: dict[int, list[str]] = {}
+
+    def talk(size: int) -> None:
+        conversation = llm.get_model("rlm/chat").conversation()
+        first = conversation.prompt("How long?", fragments=["x" * size]).text()
+        together.wait()
+        answers[size] = [first, conversation.prompt("And one?").text()]
+
+    threads = [threading.Thread(target=talk, args=(size,)) for size in (3, 5, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert answers == {3: ["3", "4"], 5: ["5", "6"], 7: ["7", "8"]}
+
+
+def test_both_kinds_of_model_answer_within_a_loop_that_runs(serve: Serve) -> None:
+    serve(submit("one"), submit("two"))
+
+    async def cell() -> list[str]:
+        sync = llm.get_model("rlm/chat").prompt("?", fragments=["x"]).text()
+        return [sync, await llm.get_async_model("rlm/chat").prompt("?", fragments=["x"]).text()]
+
+    assert asyncio.run(cell()) == ["one", "two"]
+
+
+def test_a_task_that_is_cancelled_ends_the_run_and_leaves_nothing(serve: Serve, temporary: Path) -> None:
+    asked = threading.Event()
+
+    def sub(_: object) -> Reply:
+        asked.set()
+        return Reply(fault="stall")
+
+    serve(run('r = await llm_query("slow")'), submit("never"), sub=sub)
+
+    async def cancel() -> None:
+        async def ask() -> str:
+            return await llm.get_async_model("rlm/chat").prompt("?", fragments=["x"]).text()
+
+        task = asyncio.create_task(ask())
+        await asyncio.to_thread(asked.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    for thread in threading.enumerate():
+        if thread.name == "llm-rlm-model":
+            thread.join(30)
+    journal = Journal(journal_path())
+    (row,) = journal.rows("select finish from runs")
+    journal.close()
+    assert (row["finish"], list(temporary.iterdir()), _live) == ("interrupted", [], {})
+
+
+def test_a_drop_in_as_the_default_model_is_the_model_behind_it_in_a_run(serve: Serve, tmp_path: Path) -> None:
+    (path := tmp_path / "a.txt").write_text("text")
+    models = serve(submit("done"))
+    llm_command("models", "default", "rlm/chat")
+    assert llm_command("-f", str(path), "?").stdout == "done\n"
+    result = llm_command("rlm", "?", "-c", str(path), "--json")
+    assert json.loads(result.stdout)["model"] == "chat"
+    assert [request.tools for request in models.server.requests] == [models.root_requests[0].tools] * 2
+    given = RLM(llm.get_model("rlm/chat"), "rlm/responses").ask("?", "x")
+    assert (given.model, given.sub_model) == ("chat", "responses")
+
+
+def test_an_alias_of_a_drop_in_adds_no_drop_in_of_a_drop_in(serve: Serve) -> None:
+    serve(submit("done"))
+    llm_command("aliases", "set", "big", "rlm/chat")
+    assert llm_command("-m", "big", "?").stdout == "done\n"
+    llm_command("rlm", "models", "add", "big")
+    assert list(registry.entries()) == ["chat", "responses"]
+
+
+def test_a_drop_in_whose_model_is_gone_says_so_and_keeps_no_other_from_the_list(serve: Serve, user_path: Path) -> None:
+    serve(say("never"))
+    (user_path / "extra-openai-models.yaml").write_text("[]")
+    listed = llm_command("models", "--options")
+    assert (listed.exit_code, "RLM: rlm/chat" in listed.stdout) == (0, True)
+    for command in (["-m", "rlm/chat", "?"], ["-m", "rlm/chat", "?", "--async"]):
+        result = llm_command(*command)
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert "LLM knows no model 'chat'" in result.stderr
+
+
+def test_a_template_of_llm_asks_a_drop_in_model_with_its_own_words(serve: Serve, user_path: Path) -> None:
+    models = serve(submit("done"))
+    (folder := user_path / "templates").mkdir()
+    (folder / "sum.yaml").write_text('model: rlm/chat\nsystem: be brief\nprompt: "Sum up in French: $input"\n')
+    assert llm_command("-t", "sum", "in two lines", given="a line\n" * 5000).stdout == "done\n"
+    asked = models.root_requests[0]
+    assert "Sum up in French" in asked.prompt
+    assert asked.prompt.endswith("in two lines")
+    assert "be brief" in asked.messages[0]["content"]
+
+
+def test_what_a_drop_in_model_cannot_take_is_refused_before_anything_is_sent(serve: Serve, tmp_path: Path) -> None:
+    models = serve(say("never"))
+    (image := tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    attached, tools = llm_command("-m", "rlm/chat", "-a", str(image), "?"), llm_command("-m", "rlm/chat", "-T", "llm_time", "?")
+    assert "does not support attachments" in attached.stderr
+    assert "rlm/chat does not support tools" in tools.stderr
+    assert models.server.requests == []
+
+
+def test_an_error_in_llm_chat_is_one_line(serve: Serve, tmp_path: Path) -> None:
+    (path := tmp_path / "a.txt").write_text("text")
+    serve(submit("one"))
+    result = llm_command("chat", "-m", "rlm/chat", given=f"Hello?\n!fragment {path}\nexit\n")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        1,
+        "Error: the question is empty: give it as the prompt, and the input as fragments (-f)",
+    )
+
+
+def test_a_fragment_in_the_middle_of_llm_chat_is_the_input_from_then_on(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("four")
+    (tmp_path / "b.txt").write_text("seven..")
+    models = serve(submit("one"), run("print(len(context))"), submit("two"))
+    typed = f"How long?\n!multi\nand this?\n!fragment {tmp_path / 'b.txt'}\n!end\nexit\n"
+    assert llm_command("chat", "-m", "rlm/chat", "-f", str(tmp_path / "a.txt"), given=typed).exit_code == 0
+    assert models.tool_results[-1].startswith("7\n")

@@ -21,7 +21,7 @@ from . import prompts
 from .budget import Limits
 from .config import load
 from .context import Readable, Sources
-from .errors import UsageError
+from .errors import RLMError, SandboxError, UnknownModelError, UsageError
 from .providers import models
 from .registry import PREFIX
 from .rlm import RLM
@@ -97,12 +97,19 @@ class _Shared:
     @cached_property
     def needs_key(self) -> str | None:
         """The key of the model behind."""
-        return models.find(self._name).needs_key
+        return self._behind.needs_key if self._behind is not None else None
 
     @cached_property
     def key_env_var(self) -> str | None:
         """The environment variable that may have it."""
-        return models.find(self._name).key_env_var
+        return self._behind.key_env_var if self._behind is not None else None
+
+    @cached_property
+    def _behind(self) -> llm.Model | None:
+        """The model behind; None where LLM does not know it any more: one drop-in must not keep `llm models` from its list."""
+        with suppress(UnknownModelError):
+            return models.find(self._name)
+        return None
 
     @property
     def Options(self) -> type[llm.Options]:  # noqa: N802 - LLM's name
@@ -148,11 +155,12 @@ class RLMModel(_Shared, llm.KeyModel):  # type: ignore[misc, override]  # LLM's 
         key: str | None = None,
     ) -> Iterator[StreamEvent]:
         """Answer: progress as reasoning, then the answer as text."""
-        answering = self._answering(prompt, key, response)
-        with answering.running(conversation):
-            while (event := answering.next()) is not None:
-                if stream or event.type == "text":
-                    yield event
+        with _in_one_line():
+            answering = self._answering(prompt, key, response)
+            with answering.running(conversation):
+                while (event := answering.next()) is not None:
+                    if stream or event.type == "text":
+                        yield event
 
 
 class AsyncRLMModel(_Shared, llm.AsyncKeyModel):  # type: ignore[misc, override]  # see RLMModel
@@ -172,6 +180,17 @@ class AsyncRLMModel(_Shared, llm.AsyncKeyModel):  # type: ignore[misc, override]
             while (event := await asyncio.to_thread(answering.next)) is not None:
                 if stream or event.type == "text":
                     yield event
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Within a command, errors as click shows them: `llm chat` prints a traceback of any other."""
+    try:
+        yield
+    except RLMError as problem:
+        if click.get_current_context(silent=True) is None:
+            raise
+        raise click.ClickException(str(problem)) from problem
 
 
 # One answer
@@ -229,13 +248,17 @@ class _Answering:
             self._say(self._request.said)
         session, told = _session(self._engine, self._request, self._prompt, self._progress)
         try:
-            self._asking = session.begin(told, self._progress)
+            self._asking = session.begin(told, self._progress, self._engine)
             if self._gone:
                 self._asking.abort(_GONE)
             result = _answered(session.finish(self._asking))
             self._done = True
-        except BaseException:
-            session.close()
+        except BaseException as problem:
+            self._done = True
+            if _can_go_on(problem):
+                _keep(session, _run_before(self._prompt), conversation)
+            else:
+                session.close()
             raise
         _keep(session, result.run_id, conversation)
         return result
@@ -257,6 +280,11 @@ def _answered(result: Result) -> Result:
     if result.answer is None:
         raise RunFailedError(result)
     return result
+
+
+def _can_go_on(problem: BaseException) -> bool:
+    """Whether the next question can be asked in the session of one that failed so."""
+    return isinstance(problem, RunFailedError | UsageError) and not isinstance(problem.__cause__, SandboxError)
 
 
 class _Progress(Unobserved):
@@ -314,7 +342,8 @@ def _request(prompt: llm.Prompt) -> _Request:
             message = "the question is empty: give it as the prompt, and the input as fragments (-f)"
             raise UsageError(message)
         return _Request(text, sources)
-    typed = str(_params().get("prompt") or "")
+    command = _params()
+    typed = str(command.get("prompt") or "") if not command.get("template") else ""  # a template puts its words around it
     if typed and len(typed) <= LONG_PROMPT and text.endswith(f" {typed}"):
         given = text[: -len(typed) - 1]
         said = f"The {len(given):,} characters of stdin are the context."
@@ -407,9 +436,9 @@ def _conversation(prompt: llm.Prompt) -> str:
     return "\n".join(said)
 
 
-def _keep(session: Session, run: str, conversation: object) -> None:
-    """Keep a session for the next question of its conversation, as long as that is there."""
-    if conversation is None:
+def _keep(session: Session, run: str | None, conversation: object) -> None:
+    """Keep a session for the next question of its conversation, whose last answer `run` gave, as long as that is there."""
+    if conversation is None or run is None:
         session.close()
         return
     _live[run] = session

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -86,3 +90,74 @@ def test_sessions_are_one_conversation_in_the_log_of_llm(serve: Serve, log: Path
     chat("one?\ntwo?\n", "-c", log, "-m", "chat")
     with closing(sqlite3.connect(user_path / "logs.db")) as db:
         assert db.execute("select count(distinct thread_id), count(*) from turns").fetchone() == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "option", [["-m", "responses"], ["--schema", "n int"], ["--cite"], ["--tool", "llm_time"], ["-n"], ["-s", "x"]]
+)
+def test_what_a_followed_run_has_already_is_refused_and_not_ignored(serve: Serve, log: Path, option: list[str]) -> None:
+    serve(submit("so"))
+    CliRunner().invoke(cli, ["rlm", "How long?", "-c", str(log), "-m", "chat"])
+    result = chat("And?\n", "--follow", "last", *option)
+    assert (result.exit_code, "--follow goes on with the models" in result.stderr) == (2, True)
+
+
+class Talk:
+    """`llm rlm chat` in a process of its own."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "llm", "rlm", "chat", *arguments]
+        pipes: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        self.process = subprocess.Popen(command, text=True, **pipes)  # noqa: S603 - our own
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def hear(self, words: str) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if words in line:
+                return
+        pytest.fail(f"{words!r} was not said")
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_the_first_ctrl_c_ends_a_question_and_the_next_is_asked_in_the_same_session(
+    serve: Serve, log: Path, temporary: Path
+) -> None:
+    spinning = run("await llm_query('hi')\nwhile True: pass")
+    models = serve(run("a = 1"), spinning, submit("so far"), run("print(a)"), submit("second"))
+    talk = Talk("-c", str(log), "-m", "chat")
+    talk.say("one?")
+    talk.hear("running cell 2")
+    while not models.sub_requests:
+        time.sleep(0.05)
+    talk.stop()
+    talk.hear("To go on: llm rlm resume")
+    talk.say("two?")
+    stdout, _ = talk.process.communicate(timeout=60)
+    assert (talk.process.returncode, stdout) == (0, "so far\nsecond\n")
+    assert models.tool_results[-1].startswith("1\n")
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_the_second_ctrl_c_ends_the_chat_and_the_run_can_be_followed(serve: Serve, log: Path, temporary: Path) -> None:
+    models = serve(run("a = 1"), Reply(fault="stall"), run("print(a)"), submit("followed"))
+    talk = Talk("-c", str(log), "-m", "chat")
+    talk.say("one?")
+    talk.hear("turn 2: asking")
+    talk.stop()
+    talk.hear("Stopping")
+    talk.stop()
+    talk.process.communicate(timeout=60)
+    assert talk.process.returncode == 130
+    assert list(temporary.iterdir()) == []
+    result = chat("And?\n", "--follow", "last")
+    assert (result.exit_code, result.stdout) == (0, "followed\n")
+    assert models.tool_results[-1].startswith("1\n")

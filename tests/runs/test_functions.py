@@ -15,7 +15,10 @@ from llm_rlm import RLM, Limits, UsageError
 from llm_rlm.calls import CallRequest
 from llm_rlm.journal import Journal
 from llm_rlm.runs.functions import Performer, as_functions, of_callables, of_tools
+from llm_rlm.runs.resume import Following
 from llm_rlm.runs.run import journal_path
+from llm_rlm.runs.session import Session
+from llm_rlm.testing import Reply, ScriptedModel, tool_outputs
 from scripts import run, scripted, submit, submit_variable
 
 if TYPE_CHECKING:
@@ -207,3 +210,35 @@ def test_the_command_takes_tools(serve: Serve, tmp_path: Path, monkeypatch: pyte
     wrong = CliRunner().invoke(cli, ["rlm", "?", "-c", str(tmp_path / "a.txt"), "-m", "chat", "--tool", "other"])
     assert wrong.exit_code == 2
     assert "Tool(s) other not found. Available tools: lookup" in wrong.stderr
+
+
+# A run that goes on
+
+
+def test_a_run_goes_on_with_the_functions_that_it_had_and_says_so_where_they_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    model = scripted(run("a = await slowly(1)"), submit("early"), run("b = await slowly(a)"), submit_variable("b"))
+    assert RLM(model, limits=Limits(turns=2), functions=[slowly]).ask("?", tmp_path / "a.txt").finish == "limit"
+    with pytest.raises(UsageError, match="had the function slowly, which is not recorded"):
+        RLM(model, limits=Limits(turns=9)).resume("last")
+    with pytest.raises(UsageError, match="had the function slowly, which is not recorded"):
+        Session(RLM(model), following=Following("last"))
+    assert RLM(model, limits=Limits(turns=9), functions=[slowly]).resume("last").answer == 3
+
+
+def test_a_child_run_has_no_functions_and_is_told_so_in_its_cell() -> None:
+    seen: list[str] = []
+
+    def script(prompt: llm.Prompt) -> Reply:
+        said = [
+            part.text
+            for message in prompt.messages
+            for part in message.parts
+            if message.role == "user" and hasattr(part, "text")
+        ]
+        seen.extend(tool_outputs(prompt))
+        cells = [run("r = await rlm_query('part?', context='x')\nn = lookup('a')"), run("lookup('a')")]
+        return submit("done") if tool_outputs(prompt) else cells["part?" in said[0]]
+
+    assert RLM(ScriptedModel(script), functions=[lookup]).ask("whole?", "x").answer == "done"
+    assert any("NameError: name 'lookup' is not defined" in output for output in seen)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,3 +191,82 @@ def test_each_question_says_what_it_read_of_the_input(tmp_path: Path, monkeypatc
     with RLM(scripted(*replies)).session(Path("here")) as session:
         coverages = [session.ask(question).coverage for question in ("1?", "2?")]
     assert [coverage.untouched for coverage in coverages if coverage is not None] == [["here/b"], ["here/a"]]
+
+
+def test_a_further_question_can_have_a_schema_of_its_own_which_the_model_is_told() -> None:
+    model, seen = scripted_and_seen(submit("one"), submit("two"), submit('{"n": 2}'), submit("three"))
+    engine = RLM(model)
+    with engine.session("x") as session:
+        session.ask("1?")
+        assert session.finish(session.begin("2?", engine=replace(engine, schema="n int"))).answer == {"n": 2}
+        assert session.ask("3?").answer == "three"
+    assert ["JSON Schema:" in text for text in seen] == [False, True, True, True]
+    assert seen[-1].count("JSON Schema:") == 1
+
+
+def test_a_further_question_can_have_limits_of_its_own() -> None:
+    engine = RLM(scripted(submit("one"), run("1"), submit("two")))
+    with engine.session("x") as session:
+        session.ask("1?")
+        limited = session.finish(session.begin("2?", engine=replace(engine, limits=Limits(turns=2))))
+    assert (limited.finish, limited.limit) == ("limit", {"kind": "turns", "limit": 2, "used": 2})
+
+
+def test_a_run_that_is_followed_with_a_schema_is_told_of_it() -> None:
+    model, seen = scripted_and_seen(submit("one"), submit('{"n": 2}'))
+    RLM(model).ask("1?", "x")
+    with Session(RLM(model, schema="n int"), following=Following("last", "x")) as session:
+        assert session.ask("2?").answer == {"n": 2}
+    assert ["JSON Schema:" in text for text in seen] == [False, True]
+
+
+def test_an_answer_that_was_not_taken_is_not_said_to_have_been_when_its_run_is_followed() -> None:
+    model, seen = scripted_and_seen(submit("none"), submit('{"n": 2}'))
+    with pytest.raises(RunFailedError):
+        RLM(model, schema="n int", limits=Limits(turns=1)).ask("1?", "x")
+    with Session(RLM(model, schema="n int"), following=Following("last", "x")) as session:
+        assert session.ask("2?").answer == {"n": 2}
+    assert ("Submitted." in seen[-1], "or did not take it" in seen[-1]) == (False, True)
+
+
+def test_a_cell_that_a_crash_broke_off_is_not_said_to_have_submitted_when_its_run_is_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, seen = scripted_and_seen(run("a = 1"), submit("two"))
+    with monkeypatch.context() as patch:  # as if the process had been killed there
+        patch.setattr("llm_rlm.runs.run.Run._end_cell", die)
+        patch.setattr("llm_rlm.runs.run.Run._record_end", lambda *_: None)
+        with pytest.raises(ZeroDivisionError):
+            RLM(model).ask("1?", "x")
+    with Session(RLM(model), following=Following("last", "x")) as session:
+        assert session.ask("2?").answer == "two"
+    assert ("Submitted." in seen[-1], "the run ended before this was done" in seen[-1]) == (False, True)
+
+
+def test_a_worker_that_is_killed_between_two_questions_is_replaced_with_its_variables() -> None:
+    model, seen = scripted_and_seen(
+        run("rs = await llm_map(['a', 'b'], 'Good?', labels=['yes'])"),
+        submit("one"),
+        run("print([str(r) for r in rs])"),
+        submit("two"),
+    )
+    asked: list[str] = []
+
+    def sub(prompt: llm.Prompt) -> str:
+        asked.append(prompt.prompt)
+        return labelled(prompt.prompt)
+
+    with RLM(model, ScriptedModel(sub, "sub"), settings=Settings(cache_days=0)).session("x") as session:
+        session.ask("1?")
+        os.kill(session._ready.start.session._connection.worker.pid, signal.SIGKILL)
+        assert session.ask("2?").answer == "two"
+    assert ("['yes', 'yes']" in seen[-1], len(asked)) == (True, 1)
+
+
+def die(*_: object) -> None:
+    raise ZeroDivisionError
+
+
+def labelled(prompt: str) -> str:
+    numbers = re.findall(r"<item (\d+)>", prompt)
+    return json.dumps({"results": [{"item": int(number), "result": "yes"} for number in numbers]})

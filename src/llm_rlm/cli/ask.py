@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llm_rlm.runs.asking import Asking
     from llm_rlm.status import Status
 
-_OF_A_NEW_RUN = (
+OF_A_NEW_RUN = (
     *("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "tools", "schema", "protocol", "dry_run"),
 )
 """Options that a run which goes on has already."""
@@ -66,7 +66,7 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
     130 aborted.
     """
     if run is not None:
-        if question is not None or any(is_given(ctx, name) for name in _OF_A_NEW_RUN):
+        if question is not None or any(is_given(ctx, name) for name in OF_A_NEW_RUN):
             message = "--resume goes on with the question, the models and the record of its run: give none of them"
             raise click.UsageError(message, ctx)
         go_on(ctx, run, given)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .ask import engine_of, model_options
-from .options import run_options
+from .ask import OF_A_NEW_RUN, engine_of, model_options
+from .options import is_given, run_options
 from .resume import resuming
 from .running import ABORTED, ended_by_sigterm, report, shown_as_usage, stopped_by_ctrl_c
 from .sources import are_given, source_options, sources_of
@@ -59,6 +59,9 @@ def _session(ctx: click.Context, run: str | None, given: dict[str, Any]) -> Sess
             message = "give the input with -c: llm rlm chat -c FILE"
             raise UsageError(message)
         return Session(engine_of(given), sources_of(given))
+    if any(is_given(ctx, name) for name in OF_A_NEW_RUN):
+        message = "--follow goes on with the models, the tools, the schema and the record of its run: give none of them"
+        raise UsageError(message)
     return Session(resuming(ctx, run, given), following=Following(run, sources_of(given) if are_given(given) else None))
 
 

@@ -118,7 +118,7 @@ def report(result: Result, status: Status, given: Mapping[str, Any]) -> int:
         click.echo(clean(text) if sys.stdout.isatty() else text)
         if result.citations and not isinstance(result.answer, str) and not status.quiet:
             click.echo(references(result), err=True)  # stdout is JSON
-    if (problem := _problem(result)) is not None:
+    if (problem := result.problem) is not None:
         click.echo(f"Error: {problem}", err=True)
     if not status.quiet and (advice := _advice(result, given)) is not None:
         click.echo(advice, err=True)
@@ -144,17 +144,6 @@ def _missed(result: Result, least: float | None) -> str | None:
     return (
         f"--min-coverage {least:.0%}: only {coverage.either:.1%} of the input was touched; too little of {clean(listed(below))}"
     )
-
-
-def _problem(result: Result) -> str | None:
-    """Why there is no answer, if there is none."""
-    from llm_rlm.errors import amount  # noqa: PLC0415 - not needed for --help
-
-    if result.answer is not None or result.error is not None:
-        return result.error
-    if result.limit is not None:
-        return f"the limit of {amount(result.limit['kind'], result.limit['limit'])} is reached, and there is no answer yet"
-    return "the run was stopped before there was an answer"
 
 
 def _advice(result: Result, given: Mapping[str, Any]) -> str | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from llm_rlm import registry
 from llm_rlm.budget import Tokens
 from llm_rlm.errors import BrokenReplyError, MissingKeyError, UnknownModelError, UsageError
 
@@ -76,23 +77,23 @@ class Cap:
 
 
 def find(model: object) -> llm.Model:
-    """The model of that name or alias, a model as it is, or LLM's default for None.
+    """The model of that name or alias, a model as it is, or LLM's default for None; for a drop-in model the one behind it.
 
     Raises UnknownModelError, and UsageError for what is neither a name nor a model of LLM that answers at once.
     """
     import llm  # noqa: PLC0415 - slow to import, and not needed for --help
 
-    if not isinstance(model, str | None):
-        if isinstance(model, llm.Model | llm.KeyModel):
-            return model  # type: ignore[return-value]  # a KeyModel differs in how it is written only
+    if not isinstance(model, str | None | llm.Model | llm.KeyModel):
         message = f"a model must be a name or an llm.Model, not {type(model).__name__}"
         raise UsageError(message)
     try:
-        return llm.get_model(model)
+        found: llm.Model = llm.get_model(model) if isinstance(model, str | None) else model  # type: ignore[assignment]  # a KeyModel differs in how it is written only
     except llm.UnknownModelError:
         name = model or llm.get_default_model()  # type: ignore[no-untyped-call]
         message = f"LLM knows no model {name!r}: `llm models` lists those there are"
         raise UnknownModelError(message) from None
+    behind = found.model_id.removeprefix(registry.PREFIX)
+    return find(behind) if behind != found.model_id and behind in registry.entries() else found
 
 
 def key_for(model: llm.Model, explicit: str | None) -> str | None:

@@ -28,7 +28,7 @@ class ByCode:
         """As text, block by block."""
         count = len(results)
         told = [
-            f"{'Not submitted' if call.name == SUBMIT else 'Output of your code'}"
+            f"{'Your answer' if call.name == SUBMIT else 'Output of your code'}"
             f"{f' (block {number} of {count})' if count > 1 else ''}:\n{output}"
             for number, (call, output) in enumerate(results, start=1)
         ]

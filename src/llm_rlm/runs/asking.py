@@ -12,8 +12,9 @@ from llm_rlm.providers import models
 from llm_rlm.providers.spending import Spending
 from llm_rlm.root.conversation import call_from
 
-from .briefing import submit_name
+from .briefing import submit_name, wanted
 from .children import Children, Rules
+from .functions import of_callables
 from .loop import Loop
 from .ready import Ready, check_question
 from .result import Coverage, Result, RunFailedError, Share
@@ -59,7 +60,9 @@ class Asking:
         turns = Turns(root, self._run, spending, self._log.add if self._log is not None else None)
         said = question
         if start.followed is not None:
-            said = prompts.render("follow_up", question=question, submit=submit_name(root.way))
+            follow_up = prompts.render("follow_up", question=question, submit=submit_name(root.way))
+            new = [part for part in wanted(root.way, ready.schema, cite=engine.cite) if part not in root.system]
+            said = "\n\n".join([follow_up, *new])
         self._loop = Loop(root, self._run, said, turns, results)
 
     def next_start(self) -> Start:
@@ -186,6 +189,7 @@ def _asked(engine: Engine) -> dict[str, object]:
         "default_cost": engine.default_cost,
         "cite": engine.cite,
         "tools": list(engine.tools),
+        "own_functions": [function.name for function in of_callables(engine.functions)],
         "protocol": engine.protocol,
         "depth": engine.depth,
         "schema": engine.schema,

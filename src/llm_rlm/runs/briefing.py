@@ -82,9 +82,13 @@ def _system(brief: Brief, start: Start, way: Way) -> str:
         children="\n" + prompts.render("children") if brief.children else "",
     )
     own = prompts.render("functions", functions=prompt_lines(start.functions)) if start.functions else ""
-    cite = prompts.render("cite", submit=submit_name(way)) if brief.cite else ""
-    fits = prompts.render("answer_schema", schema=json.dumps(brief.schema, ensure_ascii=False)) if brief.schema else ""
-    return "\n\n".join(part for part in (system, own, cite, fits, brief.more) if part)
+    return "\n\n".join(part for part in (system, own, *wanted(way, brief.schema, cite=brief.cite), brief.more) if part)
+
+
+def wanted(way: Way, schema: object, *, cite: bool) -> list[str]:
+    """What the root model is told of the answer that is wanted, besides the question."""
+    told = [prompts.render("cite", submit=submit_name(way))] if cite else []
+    return told + ([prompts.render("answer_schema", schema=json.dumps(schema, ensure_ascii=False))] if schema else [])
 
 
 def _described(limits: Limits) -> str:

@@ -109,7 +109,9 @@ def _unanswered(runs: Sequence[PastRun]) -> Sequence[tuple[Mapping[str, Any], st
         return ()
     turn = last.turns[-1]
     shown = {cell.call: cell.shown for cell in last.cells if cell.turn == turn.number}
-    return tuple((call, shown.get(number) or "Submitted.") for number, call in enumerate(turn.reply["calls"]))
+    taken = last.answer is not None and last.error is None
+    otherwise = "Submitted." if taken else "Error: the run ended before this was done, or did not take it."
+    return tuple((call, shown.get(number) or otherwise) for number, call in enumerate(turn.reply["calls"]))
 
 
 def _holds(cell: PastCell, at: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from llm_rlm.providers.prices import Prices, how_to_give
 
 from .briefing import Brief, conversation
 from .children import check_depth
-from .functions import as_functions
+from .functions import as_functions, of_callables
 from .llmlog import LLMLog
 from .run import Reach, Start, cache_path
 
@@ -62,12 +63,23 @@ class Ready:
             self.model, self.sub, self.limits = known or _models(engine, self.prices)
             if past is not None:
                 _check_models(past.past, self.model, self.sub.default)
+                _check_functions(past.past, engine)
             system = past.past.system if past is not None else None
             self.root = conversation(_brief(engine, self.limits, self.model, self.sub.default), self.start, system)
         except BaseException:
             self.discard()
             raise
         self.log = LLMLog(engine.llm_log) if engine.llm_log is not None else None
+
+    def asked_by(self, engine: Engine) -> Ready:
+        """The same models and sandbox, asked with the limits, options, schema and quotes of `engine`. Raises UsageError."""
+        models.check_options(self.model, engine.options)
+        other = copy(self)
+        other.schema = schemas.given(engine.schema)
+        now = replace(self.engine, limits=engine.limits, options=engine.options, default_cost=engine.default_cost)
+        other.engine = replace(now, schema=other.schema, cite=engine.cite)
+        other.limits = limits_of(other.engine, self.prices, self.model, self.sub.default)
+        return other
 
     def discard(self) -> None:
         """End the sandbox of questions that will not be."""
@@ -86,6 +98,16 @@ def _check_models(past: PastRun, model: llm.Model, sub_model: llm.Model) -> None
         if then != now:
             message = f"run {past.id} was asked of {then}, not of {now}: go on with the same models"
             raise UsageError(message)
+
+
+def _check_functions(past: PastRun, engine: Engine) -> None:
+    """Functions of Python are not recorded, only their names: cells that call them would fail, turn by turn."""
+    given = {function.name for function in of_callables(engine.functions)}
+    if missing := [name for name in past.settings["asked"].get("own_functions", ()) if name not in given]:
+        message = (
+            f"run {past.id} had the function {missing[0]}, which is not recorded: go on from Python, RLM(..., functions=[…])"
+        )
+        raise UsageError(message)
 
 
 def _models(engine: Engine, prices: Prices) -> tuple[llm.Model, SubModels, Limits]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from llm_rlm.errors import RLMError
+from llm_rlm.errors import RLMError, amount
 
 if TYPE_CHECKING:
     from llm_rlm.budget import Usage
@@ -109,6 +109,15 @@ class Result:
         """The answer as text; JSON text where it is not text."""
         return self.answer if isinstance(self.answer, str) else json.dumps(self.answer, ensure_ascii=False, indent=2)
 
+    @property
+    def problem(self) -> str | None:
+        """Why there is no answer, or none that can be used; None where there is one."""
+        if self.answer is not None or self.error is not None:
+            return self.error
+        if self.limit is not None:
+            return f"the limit of {amount(self.limit['kind'], self.limit['limit'])} is reached, and there is no answer yet"
+        return "the run was stopped before there was an answer"
+
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON can hold it."""
         usage = self.usage
@@ -143,6 +152,6 @@ class RunFailedError(RLMError):
     """A run that ended without an answer for a reason no turn could mend; `result` is what there is of it."""
 
     def __init__(self, result: Result) -> None:
-        """The message is the error of the result."""
-        super().__init__(result.error or "the run failed")
+        """The message is the problem of the result."""
+        super().__init__(result.problem or "the run failed")
         self.result = result

@@ -89,7 +89,8 @@ def read_session(run: str) -> list[PastRun]:
         message = f"run {past.id} is a child of run {past.parent}: resume that one, and its children go on"
         raise UsageError(message)
     if "asked" not in past.settings:
-        message = f"run {past.id} was driven by LLM's own chain and cannot be resumed; its answers serve runs that ask the same"
+        what = f"run {past.id} was driven by LLM's own chain and cannot be resumed or followed"
+        message = f"{what}; its answers serve runs that ask the same"
         raise UsageError(message)
     return [*before, past]
 

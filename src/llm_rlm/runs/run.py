@@ -564,7 +564,7 @@ def _what_is_wrong(answer: Answer, missing: Sequence[Citation]) -> str | None:
 
 
 def _does_not_fit(misfit: Misfit) -> str:
-    return prompts.render("does_not_fit", why=misfit.why, submit=SUBMIT)
+    return prompts.render("does_not_fit", why=misfit.why)
 
 
 def _settings(asked: Asked, settings: Settings) -> str:

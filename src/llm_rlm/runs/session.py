@@ -66,15 +66,20 @@ class Session:
         """As `ask`, for callers in an event loop. Cancelling it aborts the run, and the session with it."""
         return await finish_in_thread(partial(self.begin, question, observer), self.finish)
 
-    def begin(self, question: str, observer: Observer | None = None) -> Asking:
-        """Begin the next question; `finish` waits for its answer. Raises UsageError, also while another is under way."""
+    def begin(self, question: str, observer: Observer | None = None, engine: Engine | None = None) -> Asking:
+        """Begin the next question; `finish` waits for its answer. Raises UsageError, also while another is under way.
+
+        `engine` has the limits, the root model's options, the schema and the wish for quotes for this question, if they are
+        others than those of the session.
+        """
         with self._lock:
             if self._over is not None or self._busy:
                 message = f"the session has ended: {self._over}" if self._over else "a question is under way: one at a time"
                 raise UsageError(message)
             self._busy = True
         try:
-            self._asking = Asking(self._ready, question, observer or self._observer, self._asking)
+            ready = self._ready if engine is None else self._ready.asked_by(engine)
+            self._asking = Asking(ready, question, observer or self._observer, self._asking)
         except BaseException:
             self._busy = False
             raise
