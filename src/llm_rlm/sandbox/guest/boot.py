@@ -47,7 +47,7 @@ ORDER = (
 def boot(sources: Mapping[str, str] | None = None, packed: str = "") -> Coroutine[Any, Any, None]:
     """Load the package and return the coroutine of its session.
 
-    `sources` maps module names to their text. Without it, `packed` is what a guest made of it once, which loads ten times as fast.
+    `sources` maps module names to their text. Without it, `packed` is what a guest made of it once, which loads much faster.
     Raises RuntimeError if that was another Python.
     """
     codes = compiled(sources) if sources is not None else unpacked(packed)
