@@ -173,7 +173,7 @@ def test_options_are_limits_of_the_run_or_options_of_the_model_behind(serve: Ser
 
 def test_a_schema_is_kept_by_the_answer(serve: Serve) -> None:
     models = serve(submit("many"), submit('{"n": 4}'))
-    response = llm.get_model("rlm/chat").prompt("How long?", fragments=["four"], schema=llm.schema_dsl("n int"))  # type: ignore[no-untyped-call]
+    response = llm.get_model("rlm/chat").prompt("How long?", fragments=["four"], schema=llm.schema_dsl("n int"))
     assert json.loads(response.text()) == {"n": 4}
     assert "not JSON" in models.tool_results[0]
 
