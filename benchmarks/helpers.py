@@ -268,7 +268,8 @@ def time_command(root: Path, folder: Path, name: str) -> None:
     with ScriptedServer(script) as server, tempfile.TemporaryDirectory(dir=folder) as user:
         server.write_models_yaml(Path(user), "chat")
         command = [str(Path(sys.executable).with_name("llm")), "rlm", "ask", "?", "-m", "chat", "-q", "-c"]
-        environment = {**os.environ, "LLM_USER_PATH": user}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LLM_", "PYTHON"))}
+        environment = {**kept, "LLM_USER_PATH": user}  # a Python that may keep no bytecode compiles LLM for each command
         for source in (small, root):
             stamps.clear()
             begun, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -10,8 +10,9 @@ from llm_rlm import Limits, Rate, RLMToolbox, Settings
 from llm_rlm.cli import rlm
 from llm_rlm.config import Config, load
 from llm_rlm.context import width
+from llm_rlm.drop_in import _options
 from llm_rlm.journal import Journal
-from llm_rlm.model import LONG_PROMPT, _options
+from llm_rlm.model import LONG_PROMPT
 from llm_rlm.prompts import WHEN
 from llm_rlm.providers.retries import Policy
 from llm_rlm.providers.spending import OUTPUT_TOKENS

@@ -17,8 +17,9 @@ from llm.cli import cli
 from llm.utils import Fragment
 
 from llm_rlm import RLM, RunFailedError, UsageError, registry
+from llm_rlm.drop_in import RLMModel
 from llm_rlm.journal import Journal
-from llm_rlm.model import LONG_PROMPT, RLMModel, _forget, _live
+from llm_rlm.model import LONG_PROMPT, _forget, _live
 from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import Reply, Request, say
 from scripts import run, submit, submit_variable
@@ -312,9 +313,20 @@ def test_a_model_that_cannot_be_added_or_removed_is_told(serve: Serve, arguments
 
 def test_nothing_is_imported_for_drop_ins_where_there_are_none(user_path: Path) -> None:
     (user_path / "rlm-models.json").unlink()
-    code = "import sys, llm; llm.get_models(); print('llm_rlm.model' in sys.modules, 'llm_rlm.rlm' in sys.modules)"
+    assert loaded_with_llm() == {"llm_rlm.drop_in": False, "llm_rlm.model": False, "llm_rlm.rlm": False}
+
+
+def test_little_is_imported_for_a_drop_in_before_it_is_asked() -> None:
+    assert loaded_with_llm() == {"llm_rlm.drop_in": True, "llm_rlm.model": False, "llm_rlm.rlm": False}
+
+
+def loaded_with_llm() -> dict[str, bool]:
+    """Which of these modules a process has imported once it knows LLM's models."""
+    names = ["llm_rlm.drop_in", "llm_rlm.model", "llm_rlm.rlm"]
+    code = f"import json, sys, llm; llm.get_models(); print(json.dumps({{name: name in sys.modules for name in {names}}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own
-    assert done.stdout == "False False\n"
+    loaded: dict[str, bool] = json.loads(done.stdout)
+    return loaded
 
 
 def test_a_drop_in_is_a_model_like_any_other() -> None:

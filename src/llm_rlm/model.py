@@ -1,29 +1,24 @@
-"""`rlm/<model>`: a model of LLM's like any other, which keeps what it is given out of the window of the model behind it."""
+"""How a drop-in model answers: what it is given is kept out of the window of the model behind it."""
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
-import llm
 from llm.parts import StreamEvent, TextPart
 
 from . import prompts
 from .budget import Limits
 from .config import load
 from .context import Readable, Sources
-from .errors import RLMError, SandboxError, UnknownModelError, UsageError
-from .providers import models
-from .registry import PREFIX
+from .errors import SandboxError, UsageError
 from .rlm import RLM
 from .runs.llmlog import is_kept
 from .runs.result import RunFailedError
@@ -33,7 +28,9 @@ from .runs.session import Session
 from .status import clean, with_references
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import Callable, Iterator
+
+    import llm
 
     from .registry import Entry
     from .runs.asking import Asking
@@ -55,72 +52,25 @@ _LIMITS = {"max_cost": "cost", "max_calls": "calls", "max_tokens": "tokens", "ma
 _OURS = {*_LIMITS, "sub_model", "concurrency", "cite", "depth", "protocol"}
 
 
-@cache
-def _options() -> type[llm.Options]:
-    """The options of a run; any other is one of the model behind. Made when first needed: a class of pydantic takes long."""
-    from pydantic import ConfigDict, Field  # noqa: PLC0415 - see above
+class Answering:
+    """One question on its way, in a thread of its own, and what is to be told of it."""
 
-    class Options(llm.Options):
-        model_config = ConfigDict(extra="allow")
-
-        sub_model: str | None = Field(default=None, description="Model for sub-calls")
-        max_cost: float | None = Field(default=None, ge=0, description="Most USD")
-        max_calls: int | None = Field(default=None, ge=0, description="Most sub-calls")
-        max_tokens: int | None = Field(default=None, ge=1, description="Most tokens, root model and sub-calls together")
-        max_turns: int | None = Field(default=None, ge=1, description="Most turns of the root model")
-        timeout: float | None = Field(default=None, gt=0, description="Seconds for the whole run")
-        concurrency: int | None = Field(default=None, ge=1, description="Most sub-calls at once")
-        cite: bool | None = Field(default=None, description="Ask for verbatim quotes, and look them up")
-        depth: int | None = Field(default=None, ge=0, description="How deep child runs may go; 1 unless given")
-        protocol: Literal["tools", "code"] | None = Field(default=None, description="How the model behind runs code")
-
-    return Options
-
-
-class _Shared:
-    """What the two kinds of model have in common. Nothing of the model behind is looked at before it is needed."""
-
-    can_stream = True
-    supports_schema = True
-    supports_tools = False
-
-    def __init__(self, name: str, entry: Entry) -> None:
-        """`name` is the model behind."""
-        self.model_id = PREFIX + name
+    def __init__(self, name: str, entry: Entry, prompt: llm.Prompt, key: str | None, response: Any) -> None:  # noqa: ANN401
+        """`name` is the model behind; `response` is LLM's, of either kind. Raises UsageError."""
         self._name = name
         self._entry = entry
-
-    def __str__(self) -> str:
-        """As `llm models` lists it."""
-        return f"RLM: {self.model_id}"
-
-    @cached_property
-    def needs_key(self) -> str | None:
-        """The key of the model behind."""
-        return self._behind.needs_key if self._behind is not None else None
-
-    @cached_property
-    def key_env_var(self) -> str | None:
-        """The environment variable that may have it."""
-        return self._behind.key_env_var if self._behind is not None else None
-
-    @cached_property
-    def _behind(self) -> llm.Model | None:
-        """The model behind; None where LLM does not know it any more: one drop-in must not keep `llm models` from its list."""
-        with suppress(UnknownModelError):
-            return models.find(self._name)
-        return None
-
-    @property
-    def Options(self) -> type[llm.Options]:  # noqa: N802 - LLM's name
-        """The options: limits of the run, and those of the model behind."""
-        return _options()
-
-    def _answering(self, prompt: llm.Prompt, key: str | None, response: Any) -> _Answering:  # noqa: ANN401 - of either kind
         given = {name: value for name, value in prompt.options.model_dump().items() if value is not None}
-        return _Answering(self._engine(given, prompt, key), prompt, response)
+        self._engine = self._engine_of(given, prompt, key)
+        self._prompt = prompt
+        self._request = _request(prompt)  # here: the command's own arguments are known in its thread only
+        self._response = response
+        self._events: queue.SimpleQueue[StreamEvent | BaseException | None] = queue.SimpleQueue()
+        self._progress = _Progress(self._say)
+        self._asking: Asking | None = None
+        self._gone = False
+        self._done = False
 
-    def _engine(self, given: dict[str, Any], prompt: llm.Prompt, key: str | None) -> RLM:
+    def _engine_of(self, given: dict[str, Any], prompt: llm.Prompt, key: str | None) -> RLM:
         config, params = load(), _params()
         defaults = Limits()
         limits = {kind: given.get(option, getattr(defaults, kind)) for option, kind in _LIMITS.items()}
@@ -141,74 +91,6 @@ class _Shared:
             depth=given.get("depth", 1),
             protocol=given.get("protocol"),
         )
-
-
-class RLMModel(_Shared, llm.KeyModel):  # type: ignore[misc, override]  # LLM's attributes are properties here
-    """The drop-in model, synchronous."""
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,  # noqa: FBT001 - LLM's signature
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-        key: str | None = None,
-    ) -> Iterator[StreamEvent]:
-        """Answer: progress as reasoning, then the answer as text."""
-        with _in_one_line():
-            answering = self._answering(prompt, key, response)
-            with answering.running(conversation):
-                while (event := answering.next()) is not None:
-                    if stream or event.type == "text":
-                        yield event
-
-
-class AsyncRLMModel(_Shared, llm.AsyncKeyModel):  # type: ignore[misc, override]  # see RLMModel
-    """The drop-in model for callers in an event loop."""
-
-    async def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,  # noqa: FBT001 - LLM's signature
-        response: llm.AsyncResponse,
-        conversation: llm.AsyncConversation | None,
-        key: str | None = None,
-    ) -> AsyncGenerator[str | StreamEvent, None]:
-        """Answer: progress as reasoning, then the answer as text."""
-        answering = self._answering(prompt, key, response)
-        with answering.running(conversation):
-            while (event := await asyncio.to_thread(answering.next)) is not None:
-                if stream or event.type == "text":
-                    yield event
-
-
-@contextmanager
-def _in_one_line() -> Iterator[None]:
-    """Within a command, errors as click shows them: `llm chat` prints a traceback of any other."""
-    try:
-        yield
-    except RLMError as problem:
-        if click.get_current_context(silent=True) is None:
-            raise
-        raise click.ClickException(str(problem)) from problem
-
-
-# One answer
-
-
-class _Answering:
-    """One question on its way, in a thread of its own, and what is to be told of it."""
-
-    def __init__(self, engine: RLM, prompt: llm.Prompt, response: Any) -> None:  # noqa: ANN401 - of either kind
-        self._engine = engine
-        self._prompt = prompt
-        self._request = _request(prompt)  # here: the command's own arguments are known in its thread only
-        self._response = response
-        self._events: queue.SimpleQueue[StreamEvent | BaseException | None] = queue.SimpleQueue()
-        self._progress = _Progress(self._say)
-        self._asking: Asking | None = None
-        self._gone = False
-        self._done = False
 
     @contextmanager
     def running(self, conversation: object) -> Iterator[None]:

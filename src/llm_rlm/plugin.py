@@ -34,7 +34,7 @@ def register_models(register: Callable[..., None]) -> None:
         click.echo(f"Warning: {problem}", err=True)
         return
     if kept:
-        from .model import AsyncRLMModel, RLMModel  # noqa: PLC0415 - only when there is any
+        from .drop_in import AsyncRLMModel, RLMModel  # noqa: PLC0415 - only when there is any
 
         for name, entry in kept.items():
             register(RLMModel(name, entry), AsyncRLMModel(name, entry))

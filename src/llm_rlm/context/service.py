@@ -12,13 +12,9 @@ import sqlite3
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from llm_rlm.errors import RLMError
-
 from .document import ChangedError
-from .looking.grep import BadPatternError, Query, grep
-from .looking.index import CancelledError, Index
 from .looking.scan import count, find
-from .tables.tables import QueryError, Tables
+from .question import QuestionError
 from .width import fits
 
 if TYPE_CHECKING:
@@ -28,6 +24,8 @@ if TYPE_CHECKING:
     from .context import Context
     from .document import Document
     from .evidence.coverage import Coverage
+    from .looking.index import Index
+    from .tables.tables import Tables
 
 MOST_INDEXED = 4 << 30
 """Bytes of texts that `search` makes an index of."""
@@ -42,10 +40,6 @@ _MOST_ROWS = 100_000
 _MOST_NAMED = 3
 
 type Cancelled = Callable[[], bool]
-
-
-class QuestionError(RLMError):
-    """What is wrong with a question; its text is for the root model."""
 
 
 class Service:
@@ -84,7 +78,7 @@ class Service:
             return f"`context` is a {self._context.type}, not text: look at it with Python"
         try:
             answer = question(_Arguments(arguments), cancelled)
-        except (QuestionError, ChangedError, BadPatternError, QueryError) as problem:
+        except (QuestionError, ChangedError) as problem:
             return str(problem)
         return answer if isinstance(answer, bytes) else json.dumps(answer).encode("ascii")
 
@@ -153,6 +147,8 @@ class Service:
     # Searching
 
     def _grep(self, given: _Arguments, cancelled: Cancelled) -> object:
+        from .looking.grep import Query, grep  # noqa: PLC0415 - what not every run asks for is imported when it is
+
         query = Query(
             given.text("pattern", _MOST_PATTERN),
             ignore_case=given.flag("ignore_case"),
@@ -195,6 +191,8 @@ class Service:
     def _whole_index(self, cancelled: Cancelled) -> Index:
         """The index of all texts, made at the first search."""
         if self._index is None:
+            from .looking.index import CancelledError, Index  # noqa: PLC0415 - as grep
+
             documents = self._context.documents
             if self._context.size > MOST_INDEXED:
                 message = f"search: the input has {self._context.size:,} bytes, too many to index: use grep"
@@ -230,6 +228,8 @@ class Service:
 
     def _sql(self, given: _Arguments, cancelled: Cancelled) -> object:
         if self._tables is None:
+            from .tables.tables import Tables  # noqa: PLC0415 - as grep
+
             documents = [document for document in self._context.documents if document.table is not None]
             self._tables = Tables([*documents, *self._context.tables])
         rows = self._tables.query(given.text("query", 1 << 20), given.number("limit", 0, _MOST_ROWS), cancelled)

@@ -10,13 +10,10 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import frames
-from .guest import boot
+from . import frames, shipping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,8 +61,10 @@ class Worker:
         self._killed: str | None = None
         self._ended_by_worker = ""
         self._spoke = False
+        self._shipment = shipping.shipment()
+        self._wants_compiled = not self._shipment.compiled
         self._reader = threading.Thread(target=self._read, name="llm-rlm-sandbox", daemon=True)
-        self.send({"volumes": volumes, "memory": _MEMORY, "code": _boot_code()})
+        self.send({"volumes": volumes, "memory": _MEMORY, "code": self._shipment.code})
 
     def start(self) -> None:
         """Begin to listen. Apart from the constructor, so that a listener knows its worker before it hears of it."""
@@ -125,6 +124,8 @@ class Worker:
         finally:
             self._process.kill()
             code = self._process.wait()
+            if self._shipment.compiled and not self._spoke and self._killed is None:
+                shipping.forget()  # it may be what is broken
             self._listener.ended(self, self._reason(code))
             self._clean_up()
 
@@ -143,7 +144,14 @@ class Worker:
 
     def _pass_on(self, sender: int, body: bytes) -> None:
         frame = check(body)
-        if sender == frames.WORKER or frame["t"] == "broken":
+        wanted, self._wants_compiled = self._wants_compiled, False
+        if frame["t"] == "compiled":
+            # Kept for other sessions, so taken only as the first frame: none of this session's cells can have made it.
+            if not wanted:
+                message = "compiled modules that were not wanted"
+                raise frames.FrameError(message)
+            shipping.keep(frame["modules"])
+        elif sender == frames.WORKER or frame["t"] == "broken":
             self._ended_by_worker = self._ended_by_worker or frame["reason"]
         else:
             self._spoke = True
@@ -179,6 +187,7 @@ _CRASHES = {
 
 _MAYBE_TEXT = (str, type(None))
 _FRAME_TYPES: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "compiled": {"modules": str},
     "ready": {},
     "begun": {"key": str},
     "out": {"text": str},
@@ -219,18 +228,6 @@ def check(body: bytes) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
-
-
-def _guest_sources() -> dict[str, str]:
-    package = resources.files("llm_rlm.sandbox.guest")
-    return {name: (package / f"{name}.py").read_text("utf-8") for name in (*boot.ORDER, "boot")}
-
-
-@cache
-def _boot_code() -> str:
-    sources = dict(_guest_sources())
-    start = sources.pop("boot")
-    return f"{start}\n\nawait boot({json.dumps(sources)})\n"
 
 
 def _import_path() -> list[str]:

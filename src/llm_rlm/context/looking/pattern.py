@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llm_rlm.errors import RLMError
+from llm_rlm.context.question import QuestionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,7 @@ _OF_ONE_TEXT = (r"\A", r"\z", r"\C")
 _NOT_IN_RE2 = ("invalid perl operator", "invalid escape sequence")
 
 
-class BadPatternError(RLMError):
+class BadPatternError(QuestionError):
     """The pattern cannot be searched for. The message is fit for the root model."""
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_rlm.context.confined import Bounds, Confined, ConfinedError
 from llm_rlm.context.document import Table
-from llm_rlm.errors import RLMError
+from llm_rlm.context.question import QuestionError
 
 from .ingest import Limits, Source
 from .querying import SETUP
@@ -64,7 +64,7 @@ _RESERVED = frozenset(
 """Words that DuckDB does not take as the name of a table without quotes."""
 
 
-class QueryError(RLMError):
+class QueryError(QuestionError):
     """A query that could not be answered. The message is fit for the root model: DuckDB's own words, without host paths."""
 
 

@@ -15,7 +15,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .driver import Driver, hide_task
-from .jsontext import decode
+from .jsontext import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,9 +131,11 @@ def _survive(handle: asyncio.Handle) -> None:
         handle._run()
 
 
-async def main(eryx: Any, runtime: Any) -> None:  # noqa: ANN401 - guest modules
-    """Run a session until the host closes it."""
+async def main(eryx: Any, runtime: Any, compiled: str | None) -> None:  # noqa: ANN401 - guest modules
+    """Run a session until the host closes it. `compiled` is for the host to keep, if it is news."""
     host = EryxHost(eryx, runtime)
+    if compiled is not None:  # the first frame: nothing has come in that could have changed it
+        host.send(encode({"t": "compiled", "modules": compiled}).encode("ascii"))
     driver = Driver(host)
     mend_loop(runtime._loop, driver, host)
     task = asyncio.current_task()
