@@ -182,7 +182,7 @@ def test_many_texts_in_many_passes_are_found_as_in_one(tmp_path: Path, monkeypat
     random.Random(2).shuffle(prompts)
     documents = [document(tmp_path, text)]
     expected = found(documents, *prompts)
-    for name, value in {"_MOST_PIECES": 10, "_SEVERAL_PASSES": 1000, "_IN_MEMORY": 100, "_GAP": 64}.items():
+    for name, value in {"_MOST_PIECES": 10, "_LONG_FIRST": 1000, "_IN_MEMORY": 100, "_GAP": 64}.items():
         monkeypatch.setattr(matching, name, value)
     assert found(documents, *prompts) == expected
 

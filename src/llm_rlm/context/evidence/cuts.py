@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SHORTEST = 32
+"""Bytes that have to agree without a break for a place to count."""
+
+_SHORTEST_PIECE = 8
 _LONGEST_KEY = 64
 _NARROW = 32
 """Bytes of text that `often` cuts at least once, nearly always, besides where lines and strings end."""
@@ -21,6 +26,11 @@ _ENDS = b'\n\r"\\'
 """Where text is cut always, since it is often written otherwise there."""
 _RARE_COUNTS_AS = 0.01
 _MOST_SAMPLE = 1 << 17
+
+_SET_OFF = re.compile(rb"[\s>*|#\"'\[({-]*(?:\d[\d.-]{0,6}[\])}.:|,]*(?=[\s\"])|\d{1,7}[:|,])?[\s\"']*")
+"""What prompts put before a line: its number, indentation, a dash, a quotation mark."""
+
+_NEXT_STRING = b'", "'
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,101 @@ class Cuts:
     def key(self, piece: bytes) -> bytes:
         """What the piece is told from others by."""
         return piece[: self.longest]
+
+    def aside(self, piece: bytes) -> int:  # noqa: ARG002 - lines do have something
+        """Bytes of the piece that stand before its key."""
+        return 0
+
+    def seeds(self, text: bytes) -> list[tuple[int, bytes]]:
+        """The offset and the key of each piece of a text that models were shown, but for those that are too short."""
+        seeds, at, step = [], 0, len(self.separator)
+        for piece in self.pieces(text):
+            if len(piece) >= _SHORTEST_PIECE:
+                seeds.append((at, self.key(piece)))
+            at += len(piece) + step
+        return seeds
+
+
+class _Lines(Cuts):
+    """Whole lines, without what white space is around them."""
+
+    @override
+    def keys(self, pieces: list[bytes]) -> list[bytes]:
+        return [piece.strip() for piece in pieces]
+
+    @override
+    def key(self, piece: bytes) -> bytes:
+        return piece.strip()
+
+    @override
+    def aside(self, piece: bytes) -> int:
+        return len(piece) - len(piece.lstrip())
+
+    @override
+    def seeds(self, text: bytes) -> list[tuple[int, bytes]]:
+        """Each line as it is, and without what may have been put around it; strings of JSON are lines too."""
+        seeds: list[tuple[int, bytes]] = []
+        at = 0
+        for line in text.split(b"\n"):
+            if len(line) >= SHORTEST:
+                self._take(line, at, seeds)
+                if _NEXT_STRING in line:
+                    self._take_strings(line, at, seeds)
+            at += len(line) + 1
+        return seeds
+
+    @staticmethod
+    def _take(line: bytes, at: int, seeds: list[tuple[int, bytes]]) -> None:
+        plain = line.strip()
+        if len(plain) < SHORTEST:
+            return
+        at += line.index(plain[:1])
+        seeds.append((at, plain))
+        start, text = bare(plain)
+        if start and len(text) >= SHORTEST:
+            seeds.append((at + start, text))
+
+    def _take_strings(self, line: bytes, at: int, seeds: list[tuple[int, bytes]]) -> None:
+        first, *others, last = line.split(_NEXT_STRING)
+        self._take(first, at, seeds)
+        at += len(first) + len(_NEXT_STRING)
+        for string in others:
+            self._take(string, at, seeds)
+            at += len(string) + len(_NEXT_STRING)
+        self._take(last[: last.rfind(b'"')], at, seeds)
+
+
+def bare(line: bytes) -> tuple[int, bytes]:
+    """How much stands before a line that was set off in a prompt, and the line itself."""
+    found = _SET_OFF.match(line)
+    start = found.end() if found is not None else 0
+    return start, line[start : line.rindex(b'"') if b'"' in line[:start] and b'"' in line[start:] else len(line)].rstrip()
+
+
+def same_lines(shown: bytes, there: bytes) -> bool:
+    """Whether the two hold the same lines, but for what prompts put around them."""
+    ours, theirs = (
+        [line for line in map(bytes.strip, text.replace(_NEXT_STRING, b"\n").split(b"\n")) if bare(line)[1]]
+        for text in (shown, there)
+    )
+    return len(ours) == len(theirs) and all(
+        one == other or bare(one)[1] in {other, bare(other)[1]} for one, other in zip(ours, theirs, strict=True)
+    )
+
+
+LINES = _Lines(b"\n")
+"""Cut at the ends of lines."""
+
+
+@dataclass(frozen=True)
+class Few:
+    """Pieces of little text, which are looked for one by one."""
+
+    size: int = 16
+
+    def seeds(self, text: bytes) -> list[tuple[int, bytes]]:
+        """The offset and the bytes of each piece: one stands in any stretch that is long enough to count."""
+        return [(at, text[at : at + self.size]) for at in range(0, len(text) - self.size + 1, self.size)]
 
 
 def seldom(samples: Sequence[bytes], gap: int) -> Cuts:

@@ -37,6 +37,17 @@ class Spans:
         if last > first + 1:
             del self._starts[first + 1 : last], self._ends[first + 1 : last]
 
+    def update(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Add many ranges at once: they may come in any order and overlap."""
+        whole = sorted([*self, *ranges])
+        self._starts, self._ends = array("Q"), array("Q")
+        for start, end in whole:
+            self.add(start, end)
+
+    def last(self) -> int:
+        """Where the last range ends; 0 where there is none."""
+        return self._ends[-1] if self._ends else 0
+
     def total(self) -> int:
         """How many bytes there are."""
         return sum(self._ends) - sum(self._starts)
