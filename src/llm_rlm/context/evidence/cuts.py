@@ -31,6 +31,7 @@ _SET_OFF = re.compile(rb"[\s>*|#\"'\[({-]*(?:\d[\d.-]{0,6}[\])}.:|,]*(?=[\s\"])|
 """What prompts put before a line: its number, indentation, a dash, a quotation mark."""
 
 _NEXT_STRING = b'", "'
+_FIRST_LINES = 4
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,13 @@ class Cuts:
         return seeds
 
 
-class _Lines(Cuts):
+@dataclass(frozen=True)
+class Lines(Cuts):
     """Whole lines, without what white space is around them."""
+
+    separator: bytes = b"\n"
+    every: int = 1
+    """Of the lines that models were shown, the first few and each so-manieth are looked for."""
 
     @override
     def keys(self, pieces: list[bytes]) -> list[bytes]:
@@ -86,58 +92,45 @@ class _Lines(Cuts):
 
     @override
     def seeds(self, text: bytes) -> list[tuple[int, bytes]]:
-        """Each line as it is, and without what may have been put around it; strings of JSON are lines too."""
+        """Lines as they are, and without what may have been put around them; strings of JSON are lines too."""
         seeds: list[tuple[int, bytes]] = []
         at = 0
-        for line in text.split(b"\n"):
+        for number, line in enumerate(text.split(b"\n")):
             if len(line) >= SHORTEST:
-                self._take(line, at, seeds)
+                if self._wants(number):
+                    _take(line, at, seeds)
                 if _NEXT_STRING in line:
                     self._take_strings(line, at, seeds)
             at += len(line) + 1
         return seeds
 
-    @staticmethod
-    def _take(line: bytes, at: int, seeds: list[tuple[int, bytes]]) -> None:
-        plain = line.strip()
-        if len(plain) < SHORTEST:
-            return
-        at += line.index(plain[:1])
-        seeds.append((at, plain))
-        start, text = bare(plain)
-        if start and len(text) >= SHORTEST:
-            seeds.append((at + start, text))
+    def _wants(self, number: int) -> bool:
+        return number % self.every == 0 or number < _FIRST_LINES
 
     def _take_strings(self, line: bytes, at: int, seeds: list[tuple[int, bytes]]) -> None:
-        first, *others, last = line.split(_NEXT_STRING)
-        self._take(first, at, seeds)
-        at += len(first) + len(_NEXT_STRING)
-        for string in others:
-            self._take(string, at, seeds)
+        strings = line.split(_NEXT_STRING)
+        strings[-1] = strings[-1][: strings[-1].rfind(b'"')]
+        begun = strings[0].rfind(b'"') + 1
+        strings[0], at = strings[0][begun:], at + begun
+        for number, string in enumerate(strings):
+            if self._wants(number):
+                _take(string, at, seeds)
             at += len(string) + len(_NEXT_STRING)
-        self._take(last[: last.rfind(b'"')], at, seeds)
 
 
-def bare(line: bytes) -> tuple[int, bytes]:
-    """How much stands before a line that was set off in a prompt, and the line itself."""
-    found = _SET_OFF.match(line)
+def _take(line: bytes, at: int, seeds: list[tuple[int, bytes]]) -> None:
+    plain = line.strip()
+    if len(plain) < SHORTEST:
+        return
+    at += line.index(plain[:1])
+    seeds.append((at, plain))
+    found = _SET_OFF.match(plain)
     start = found.end() if found is not None else 0
-    return start, line[start : line.rindex(b'"') if b'"' in line[:start] and b'"' in line[start:] else len(line)].rstrip()
-
-
-def same_lines(shown: bytes, there: bytes) -> bool:
-    """Whether the two hold the same lines, but for what prompts put around them."""
-    ours, theirs = (
-        [line for line in map(bytes.strip, text.replace(_NEXT_STRING, b"\n").split(b"\n")) if bare(line)[1]]
-        for text in (shown, there)
-    )
-    return len(ours) == len(theirs) and all(
-        one == other or bare(one)[1] in {other, bare(other)[1]} for one, other in zip(ours, theirs, strict=True)
-    )
-
-
-LINES = _Lines(b"\n")
-"""Cut at the ends of lines."""
+    if start:
+        # A quotation mark before the line has one after it.
+        end = plain.rfind(b'"', start) if b'"' in plain[:start] else -1
+        if len(text := plain[start : end if end > 0 else len(plain)].rstrip()) >= SHORTEST:
+            seeds.append((at + start, text))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from llm_rlm.context.document import ChangedError
 
-from .cuts import LINES, SHORTEST, Cuts, Few, often, same_lines, seldom
+from .cuts import SHORTEST, Cuts, Few, Lines, often, seldom
 from .spans import Spans
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ _MOST_MISSES = 16
 """Texts one after another, none of which follows the last one, after which they are not taken to come in order."""
 
 _MOST_TIES = 1 << 17
+_SOME_LINES = 32
+_WALK = 1 << 13
+_LINE_END = 2
 
 _FEW_PLACES = 4
 _GAP = 1024
@@ -57,7 +60,7 @@ _FEWEST = 3
 """Bytes of a short line that are enough for that."""
 _ASIDE = 40
 """Bytes of the shown text that may stand between: a line's number, indentation."""
-_MARGIN = 64
+_MARGIN = 256
 _SURE = 1024
 _NEAR = 1 << 10
 _STEPS = (256, 2048, 1 << 14, 1 << 16)
@@ -70,7 +73,8 @@ _SPACES = re.compile(rb"\s*")
 _BREAKS = frozenset({b"", b"\n", b"\r", b"\t", b'"', b"\\"} | {bytes((byte,)) for byte in range(0x80, 0x100)})
 """What may be spelt otherwise in the shown text, which is where a run ends then."""
 _ESCAPED = re.compile(rb"(?:\\u[0-9a-fA-F]{4})+|\\[\\/\"bfnrt]")
-_MEANT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+_CHARACTER = re.compile(rb"(?!005[cC]|[dD][89a-fA-F])[0-9a-fA-F]{4}")
+_MEANT = {b'"': b'"', b"/": b"/", b"\\": b"\\", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 type _Place = tuple[int, int]
 """Document and offset."""
@@ -83,18 +87,19 @@ class _Run(NamedTuple):
     start: int
     end: int
 
+    @property
+    def shown_end(self) -> int:
+        """Where they end in the shown text."""
+        return self.shown + self.end - self.start
+
 
 @dataclass(slots=True)
 class _Stretch:
-    """Lines that follow one another in the shown text and in the document."""
+    """Lines that follow one another in a shown text and in a document."""
 
     number: int
-    start: int
-    there: int
-    last: int
-    last_there: int
-    end: int
-    end_there: int
+    first: _Run
+    last: _Run
 
 
 def find_shown(
@@ -190,6 +195,7 @@ class _Matching:
         self._gone: set[int] = set()
         self._shown = 0
         self._misses = 0
+        self._alone = 0
         self._escapes: bool | None = None
         self._ties: list[tuple[int, list[_Run]]] = []
         self._laid: dict[int, list[tuple[int, int]]] = {}
@@ -207,21 +213,18 @@ class _Matching:
             return True
         left = self._in_order(shown)
         if left.size > _LONG_FIRST:
-            left = self._pass(left, self._long(left))
-        left = self._pass(left, lambda _: LINES)
+            left = self._pass(left, self._long)
+        # Where one is found, those after it are found by reading on; where not, all have to be looked for.
+        left = self._pass(left, lambda _: Lines(every=_SOME_LINES))
+        left = self._pass(left, lambda _: Lines())
         if left.size > _LONG_BEFORE_SHORT:
-            left = self._pass(left, self._long(left))
-        if left.size <= _LITTLE:
-            self._pass(left, lambda _: Few()).close()
-        else:
-            self._pass(left, often).close()
+            left = self._pass(left, self._long)
+        self._pass(left, lambda left: often(list(self._samples())) if left.size > _LITTLE else Few()).close()
         self._count_ties()
         return not self._cancelled()
 
-    @staticmethod
-    def _long(left: _Left) -> Callable[[Sequence[bytes]], Cuts]:
-        gap = max(_GAP, left.size // _MOST_PIECES)
-        return lambda samples: seldom(samples, gap)
+    def _long(self, left: _Left) -> Cuts:
+        return seldom(list(self._samples()), max(_GAP, left.size // _MOST_PIECES))
 
     def _count_ties(self) -> None:
         """Count text at the other places where it may be from too, as long as no more is counted than was shown."""
@@ -295,10 +298,12 @@ class _Matching:
             if place < 0 or matched.holds(place):
                 continue
             low, high = self._bounds(number, at + blank)
-            # Lists of lines are looked for line by line.
             run = self._run(data, place, number, (at + blank, low, high))
-            if run.end - run.start >= min(_SURE, len(data) // 2):
-                self._keep(number, self._trace_on(data, run, number, high), matched)
+            last = self._walk(data, run, number, high)
+            if last.end - run.start >= min(_SURE, len(data) // 2):
+                self.found[number].add(run.start, last.end)
+                matched.add(run.shown, last.shown_end)
+                self._keep(number, self._trace_on(data, last, number, high), matched)
                 return True
         return False
 
@@ -313,13 +318,14 @@ class _Matching:
 
     # Texts anywhere
 
-    def _pass(self, left: _Left, choose: Callable[[Sequence[bytes]], Cuts | Few]) -> _Left:
+    def _pass(self, left: _Left, choose: Callable[[_Left], Cuts | Few]) -> _Left:
         """Look for what is left in all that was read and not found yet. What is left then."""
         after = _Left()
-        samples = list(self._samples()) if left.size else []
-        if samples:
-            cuts = choose(samples)
-            align = self._lay if cuts is LINES else self._align
+        if left.size:
+            cuts = choose(left)
+            align = self._align
+            if isinstance(cuts, Lines):
+                align = self._lay if cuts.every == 1 else self._lay_some
             for first, seeds, places in _batches(left, cuts):
                 if isinstance(cuts, Few):
                     self._scan_for(cuts.size, places)
@@ -450,57 +456,78 @@ class _Matching:
     # Lists of lines
 
     def _lay(self, data: bytes, seeds: list[tuple[int, bytes]], wanted: Mapping[bytes, list[_Place]]) -> Spans:
-        """Find where a text is from, by its whole lines that stand at one place. What of it was found."""
-        matched, stretch = Spans(), None
+        """Find where a text is from, by its lines that stand at one place only. What of it was found."""
+        matched = Spans()
+        stretch: _Stretch | None = None
         for at, key in seeds:
             places = wanted[key]
-            if not places or (stretch is not None and at < stretch.end):
+            if len(places) != 1 or (stretch is not None and at < stretch.last.shown_end):
                 continue
+            number, start = places[0]
+            line = _Run(at, start, start + len(key))
             if stretch is not None:
-                place = next((place for place in places if self._goes_on(data, stretch, at, place)), None)
-                if place is not None:
-                    stretch.last, stretch.last_there = at, place[1]
-                    stretch.end, stretch.end_there = at + len(key), place[1] + len(key)
+                if (
+                    number == stretch.number
+                    and 0 < start - stretch.last.end <= _LINE_END
+                    and at - stretch.last.shown_end <= _ASIDE
+                ):
+                    stretch.last = line
                     continue
-            if len(places) == 1:
-                if stretch is not None:
-                    self._close(data, stretch, at, matched)
-                number, start = places[0]
-                stretch = _Stretch(number, at, start, at, start, at + len(key), start + len(key))
+                self._close(data, stretch, at, matched)
+                if at < stretch.last.shown_end:
+                    continue
+            stretch = _Stretch(number, line, line)
         if stretch is not None:
             self._close(data, stretch, len(data), matched)
         return matched
 
-    def _goes_on(self, data: bytes, stretch: _Stretch, at: int, place: _Place) -> bool:
-        """Whether between the stretch and a line nothing stands but line ends, or the same short lines in both."""
-        number, start = place
-        between = start - stretch.end_there
-        if number != stretch.number or not 0 < between <= _NEAR or at - stretch.end > 2 * between + _ASIDE:
-            return False
-        if between == 1:
-            return True
-        try:
-            return same_lines(data[stretch.end : at], self._files.take(number, stretch.end_there, start))
-        except ChangedError:
-            return False
+    def _lay_some(self, data: bytes, seeds: list[tuple[int, bytes]], wanted: Mapping[bytes, list[_Place]]) -> Spans:
+        """The same as long as more than a line is found at a time."""
+        return self._lay(data, seeds, wanted) if self._alone < _MOST_MISSES else Spans()
 
     def _close(self, data: bytes, stretch: _Stretch, until: int, matched: Spans) -> None:
-        """Note a stretch of lines, and what agrees before and after it."""
-        self._laid.setdefault(stretch.number, []).append((stretch.there, stretch.end_there))
+        """Note lines that follow one another; where more of the text stands around them, see how far it agrees too."""
+        number, first, last = stretch.number, stretch.first, stretch.last
         done = matched.last()
-        matched.add(stretch.start, stretch.end)
-        try:
-            low, _ = self._bounds(stretch.number, stretch.there)
-            if stretch.start - done >= _SHORTEST_GAP:
-                back = self._backward(data[done:], stretch.start - done, stretch.number, (low, stretch.there))
-                self._laid[stretch.number].append((stretch.there - back, stretch.there))
-                matched.add(stretch.start - back, stretch.start)
-            if until - stretch.end >= _SHORTEST_GAP:
-                self._keep(
-                    stretch.number, self._trace(data[:until], stretch.last, (stretch.number, stretch.last_there)), matched
-                )
-        except ChangedError:
-            return
+        with suppress(ChangedError):
+            if first.shown - done >= _SHORTEST_GAP or first.shown > done == 0:
+                low, _ = self._bounds(number, first.start)
+                back = self._backward(data[done:], first.shown - done, number, (low, first.start))
+                first = _Run(first.shown - back, first.start - back, first.end)
+            if until - last.shown_end >= _SHORTEST_GAP or last.shown_end < until == len(data):
+                _, high = self._bounds(number, last.start)
+                last = self._longer(data, last, number, high)
+                stretch.last = self._walk(data, last, number, high)
+                self._alone = self._alone + 1 if stretch.last.end == last.end and last.end - first.start < _SURE else 0
+                self._keep(number, self._trace_on(data, stretch.last, number, high), matched)
+        self._laid.setdefault(number, []).append((first.start, stretch.last.end))
+        matched.add(first.shown, stretch.last.shown_end)
+
+    def _walk(self, data: bytes, run: _Run, number: int, high: int) -> _Run:
+        """Follow a text line by line. The last line that is long enough to count, and what agrees after it; else `run`."""
+        at, there, last = run.shown_end, run.end, run
+        while there < high and len(data) - at >= SHORTEST:
+            block = self._files.take(number, there, min(there + _WALK, high))
+            lines = block.split(b"\n")
+            if there + len(block) < high:
+                lines.pop()
+            if not lines:
+                break
+            for line in lines:
+                if plain := line.strip():
+                    at = data.find(plain, at, at + len(plain) + _ASIDE)
+                    if at < 0:
+                        return last if last is run else self._longer(data, last, number, high)
+                    if len(plain) >= SHORTEST:
+                        start = there + line.index(plain[:1])
+                        last = _Run(at, start, start + len(plain))
+                    at += len(plain)
+                there += len(line) + 1
+        return last if last is run else self._longer(data, last, number, high)
+
+    def _longer(self, data: bytes, run: _Run, number: int, high: int) -> _Run:
+        """The run, and what agrees after it."""
+        return run._replace(end=run.end + self._forward(data, run.shown_end, number, (run.end, high)))
 
     def _take_over(self) -> None:
         for number, ranges in self._laid.items():
@@ -618,9 +645,7 @@ def _batches(left: _Left, cuts: Cuts | Few) -> Iterator[tuple[int, list[list[tup
 
 
 def _unmatched(data: bytes, matched: Spans) -> Iterator[tuple[bytes, bytes]]:
-    """What is left of a text, with a little around it, and alone: it may have more in common with its own place than was matched
-    there.
-    """
+    """What is left of a text, with a little around it, as it may have more in common with its own place, and alone."""
     if not len(matched):
         yield data, data
         return
@@ -672,16 +697,20 @@ def _plain(data: bytes) -> bytes:
     """What a text means as JSON: the same where there are no escapes in it."""
     if b"\\" not in data:
         return data
-    if b"\\\\" in data:
-        return _ESCAPED.sub(lambda escape: _unescaped(escape[0]), data)
-    # The same, and faster where few escapes come often; longer ones first, since others are part of them.
-    for escape in sorted(set(_ESCAPED.findall(data)), key=len, reverse=True):
-        data = data.replace(escape, _unescaped(escape))
+    codes = {each[:4] for each in data.split(b"\\u")[1:]}
+    if b"\\\\" in data or not all(map(_CHARACTER.fullmatch, codes)):
+        return _ESCAPED.sub(_unescaped, data)
+    # Much faster where letters are escaped; with neither backslashes nor halves of characters it is the same.
+    for code in codes:
+        data = data.replace(b"\\u" + code, chr(int(code, 16)).encode())
+    for letter, meaning in _MEANT.items():
+        data = data.replace(b"\\" + letter, meaning)
     return data
 
 
-def _unescaped(escape: bytes) -> bytes:
+def _unescaped(found: re.Match[bytes]) -> bytes:
     """What an escape of JSON stands for."""
+    escape = found[0]
     if escape[1:2] == b"u":
         return bytes.fromhex(escape.replace(b"\\u", b"").decode()).decode("utf-16-be", "replace").encode()
-    return _MEANT.get(escape[1:], escape[1:])
+    return _MEANT[escape[1:]]

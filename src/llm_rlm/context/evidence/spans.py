@@ -39,10 +39,17 @@ class Spans:
 
     def update(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Add many ranges at once: they may come in any order and overlap."""
-        whole = sorted([*self, *ranges])
-        self._starts, self._ends = array("Q"), array("Q")
-        for start, end in whole:
-            self.add(start, end)
+        starts, ends = array("Q"), array("Q")
+        last = -1
+        for start, end in sorted([*self, *ranges]):
+            if start > last:
+                if end > start:
+                    starts.append(start)
+                    ends.append(end)
+                    last = end
+            elif end > last:
+                ends[-1] = last = end
+        self._starts, self._ends = starts, ends
 
     def last(self) -> int:
         """Where the last range ends; 0 where there is none."""
