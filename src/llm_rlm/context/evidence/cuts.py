@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, override
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Lines(Cuts):
 
     @override
     def keys(self, pieces: list[bytes]) -> list[bytes]:
-        return [piece.strip() for piece in pieces]
+        return list(map(bytes.strip, pieces))
 
     @override
     def key(self, piece: bytes) -> bytes:
@@ -94,28 +94,25 @@ class Lines(Cuts):
     def seeds(self, text: bytes) -> list[tuple[int, bytes]]:
         """Lines as they are, and without what may have been put around them; strings of JSON are lines too."""
         seeds: list[tuple[int, bytes]] = []
-        at = 0
-        for number, line in enumerate(text.split(b"\n")):
-            if len(line) >= SHORTEST:
-                if self._wants(number):
-                    _take(line, at, seeds)
-                if _NEXT_STRING in line:
-                    self._take_strings(line, at, seeds)
-            at += len(line) + 1
+        self._take_some(text.split(b"\n"), (0, 1), seeds)
         return seeds
 
-    def _wants(self, number: int) -> bool:
-        return number % self.every == 0 or number < _FIRST_LINES
-
-    def _take_strings(self, line: bytes, at: int, seeds: list[tuple[int, bytes]]) -> None:
-        strings = line.split(_NEXT_STRING)
-        strings[-1] = strings[-1][: strings[-1].rfind(b'"')]
-        begun = strings[0].rfind(b'"') + 1
-        strings[0], at = strings[0][begun:], at + begun
-        for number, string in enumerate(strings):
-            if self._wants(number):
-                _take(string, at, seeds)
-            at += len(string) + len(_NEXT_STRING)
+    def _take_some(self, parts: list[bytes], where: tuple[int, int], seeds: list[tuple[int, bytes]]) -> None:
+        """Take lines, or strings of a list: the offset of the first, and how much stands between two of them."""
+        at, step = where
+        offsets = list(accumulate(map(len, parts), initial=at))
+        first = range(min(_FIRST_LINES, len(parts)))
+        for number in (*first, *range(-len(first) % self.every + len(first), len(parts), self.every)):
+            _take(parts[number], offsets[number] + number * step, seeds)
+        if step > 1:
+            return
+        for number, line in enumerate(parts):
+            if _NEXT_STRING in line:
+                strings = line.split(_NEXT_STRING)
+                strings[-1] = strings[-1][: strings[-1].rfind(b'"')]
+                begun = strings[0].rfind(b'"') + 1
+                strings[0] = strings[0][begun:]
+                self._take_some(strings, (offsets[number] + number + begun, len(_NEXT_STRING)), seeds)
 
 
 def _take(line: bytes, at: int, seeds: list[tuple[int, bytes]]) -> None:

@@ -505,8 +505,9 @@ class _Matching:
 
     def _walk(self, data: bytes, run: _Run, number: int, high: int) -> _Run:
         """Follow a text line by line. The last line that is long enough to count, and what agrees after it; else `run`."""
-        at, there, last = run.shown_end, run.end, run
-        while there < high and len(data) - at >= SHORTEST:
+        at, there = run.shown_end, run.end
+        last: tuple[int, int, bytes] | None = None
+        while there < high and at >= 0 and len(data) - at >= SHORTEST:
             block = self._files.take(number, there, min(there + _WALK, high))
             lines = block.split(b"\n")
             if there + len(block) < high:
@@ -515,15 +516,19 @@ class _Matching:
                 break
             for line in lines:
                 if plain := line.strip():
-                    at = data.find(plain, at, at + len(plain) + _ASIDE)
+                    length = len(plain)
+                    at = data.find(plain, at, at + length + _ASIDE)
                     if at < 0:
-                        return last if last is run else self._longer(data, last, number, high)
-                    if len(plain) >= SHORTEST:
-                        start = there + line.index(plain[:1])
-                        last = _Run(at, start, start + len(plain))
-                    at += len(plain)
+                        break
+                    if length >= SHORTEST:
+                        last = at, there, line
+                    at += length
                 there += len(line) + 1
-        return last if last is run else self._longer(data, last, number, high)
+        if last is None:
+            return run
+        at, there, line = last
+        start = there + len(line) - len(line.lstrip())
+        return self._longer(data, _Run(at, start, there + len(line.rstrip())), number, high)
 
     def _longer(self, data: bytes, run: _Run, number: int, high: int) -> _Run:
         """The run, and what agrees after it."""
