@@ -1,4 +1,4 @@
-"""What finding out which parts of the input reached a model takes: `uv run python benchmarks/coverage.py`. See README.md beside it."""
+"""What finding out which parts of the input reached a model takes: `python benchmarks/coverage.py`. See README.md beside it."""
 
 import argparse
 import json
@@ -27,7 +27,21 @@ MOST_ADDED = 0.05
 DELAY = 0.1
 """Seconds that a sub-call takes."""
 
-_WORDS = "alpha user session request timeout refused connection opened closed retry cache miss hit worker queue flushed".split()
+_WORDS = [
+    "alpha",
+    "user",
+    "session",
+    "request",
+    "timeout",
+    "refused",
+    "connection",
+    "opened",
+    "closed",
+    "retry",
+    "cache",
+    "hit",
+]
+_WORDS += ["miss", "worker", "queue", "flushed"]
 
 
 def log_line(number: int, draw: random.Random) -> str:
@@ -43,7 +57,8 @@ TEXTS = {"log": log_line, "prose": novel_line}
 
 SLICES = f"""
 size = len(context) // {CALLS}
-prompts = ["Summarize this part of the text in one sentence:\\n\\n" + context[at * size:(at + 1) * size] for at in range({CALLS})]
+head = "Summarize this part of the text in one sentence:\\n\\n"
+prompts = [head + context[at * size:(at + 1) * size] for at in range({CALLS})]
 """
 GROUPS = f"""
 import json, random

@@ -108,8 +108,8 @@ def find_shown(
     """What of the parts of documents in `read` stands in `shown`, by document, and whether all was looked for.
 
     A stretch of at least `SHORTEST` bytes counts, and shorter ones that follow it both here and there. Text that stands at
-    several places counts at one of them at least, and for each of its pieces at no more than `MOST_PLACES`; at others than one only
-    as long as no more is counted than was shown.
+    several places counts at one of them at least, and for each of its pieces at no more than `MOST_PLACES`: at others than one
+    only as long as no more is counted than was shown.
     """
     with _Matching(documents, read, cancelled) as matching:
         done = matching.run(shown)
