@@ -44,6 +44,8 @@ _LITTLE = 256
 _MOST_MISSES = 16
 """Texts one after another, none of which follows the last one, after which they are not taken to come in order."""
 
+_ASTRAY = (0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6, 6, -7, 7, -8, 8)
+_LONG_TEXT = 1 << 12
 _MOST_TIES = 1 << 17
 _SOME_LINES = 32
 _WALK = 1 << 13
@@ -288,7 +290,7 @@ class _Matching:
 
     def _follows(self, data: bytes, matched: Spans) -> bool:
         """Whether something that was expected to come next stands in `data`, so that more may."""
-        for number, at in self._expected():
+        for number, at in self._expected(0 if len(matched) else len(data)):
             try:
                 head = self._files.take(number, at, min(at + 2 * SHORTEST, self._documents[number].size))
             except ChangedError:
@@ -308,11 +310,21 @@ class _Matching:
                 return True
         return False
 
-    def _expected(self) -> Iterator[_Place]:
+    def _expected(self, length: int) -> Iterator[_Place]:
+        """Where the last text ended; where the next document begins; a few long texts before or after.
+
+        Calls are recorded in nearly the order in which they were asked.
+        """
         assert self._guess is not None
-        yield self._guess
-        after = self._order[bisect_right(self._order, self._guess[0]) % len(self._order)]
+        number, at = self._guess
+        yield number, at
+        after = self._order[bisect_right(self._order, number) % len(self._order)]
         yield after, self._first(after)
+        if length >= _LONG_TEXT:
+            for times in _ASTRAY:
+                place = at + (self._misses + times) * length
+                if 0 <= place < self._documents[number].size:
+                    yield number, place
 
     def _first(self, number: int) -> int:
         return next(iter(self._read[number]))[0]
