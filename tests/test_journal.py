@@ -303,3 +303,12 @@ def test_after_it_is_closed_whoever_writes_is_told() -> None:
         journal.begin_run("a", settings="{}")
     with pytest.raises(RLMError, match="cannot be read"):
         journal.rows("select 1")
+
+
+def test_system_prompts_of_calls_are_among_what_models_were_shown_once_each(user_path: Path) -> None:
+    code = 'await llm_batch(["one", "two"], system="Be brief")\nawait llm_query("three", system="Be kind")'
+    result = RLM(scripted(run(code), submit("done")), scripted("same", model_id="sub")).ask("How?", context="x")
+    journal = Journal(user_path / "rlm.db")
+    shown = list(journal.shown_to_models(result.run_id))
+    journal.close()
+    assert [shown.count(each) for each in ("one", "two", "three", "Be brief", "Be kind")] == [1] * 5

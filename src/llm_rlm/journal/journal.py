@@ -146,12 +146,18 @@ class Journal:
     def shown_to_models(self, run_id: str) -> Iterator[str]:
         """The texts that reached a model in the run and below it: prompts, questions, and what root models were shown of cells.
 
-        One at a time: together they may be larger than memory.
+        System prompts too, each once. One at a time: together they may be larger than memory.
         """
+        systems: set[str] = set()
         calls = f"select id from calls where run_id in {FAMILY} and kind != 'function' and state != 'refused' order by id"  # noqa: S608 - our own names
         for row in self.rows(calls, {"run": run_id}):
             (asked,) = self.rows("select text from calls join texts on hash = request_hash where id = ?", (row["id"],))
-            yield json.loads(asked["text"])["prompt"]
+            request = json.loads(asked["text"])
+            yield request["prompt"]
+            system = request.get("system")
+            if system and system not in systems:
+                systems.add(system)
+                yield system
         cells = f"select text from cells join texts on hash = shown_hash where run_id in {FAMILY}"  # noqa: S608 - likewise
         for row in self.rows(cells, {"run": run_id}):
             yield row["text"]

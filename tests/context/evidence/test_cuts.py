@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_rlm.context.evidence.cuts import Cuts, often, seldom
+from llm_rlm.context.evidence.cuts import SHORTEST, Cuts, Few, Lines, often, seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,3 +79,27 @@ def test_short_pieces_end_with_their_line(end: bytes) -> None:
 @pytest.mark.parametrize("choose", [often, lambda samples: seldom(samples, 1024)])
 def test_any_samples_give_a_way_to_cut(samples: list[bytes], choose: Callable[[list[bytes]], Cuts]) -> None:
     assert choose(samples).pieces(b"some text") == [b"some text"] or samples[0].startswith(b"a")
+
+
+LINE = "a line of a log that is long enough, é and all"
+SET_OFF = [LINE, f"17: {LINE}", f"[17] {LINE}", f"3-17: {LINE}", f"> {LINE}", f"    - {LINE}", json.dumps([LINE], indent=1)]
+
+
+@pytest.mark.parametrize("text", SET_OFF)
+def test_a_line_is_looked_for_without_what_prompts_put_around_it(text: str) -> None:
+    shown = f"Label:\n{text}\n".encode()
+    seeds = Lines().seeds(shown.replace(b"\\u00e9", "é".encode()))
+    assert LINE.encode() in [key for _, key in seeds]
+
+
+@given(st.lists(st.text('ab 1.\n"', min_size=30, max_size=90), max_size=8), st.sampled_from([1, 3]), st.booleans())
+def test_seeds_stand_where_they_say(lines: list[str], every: int, as_json: bool) -> None:
+    text = (json.dumps(lines) if as_json else "\n".join(lines)).encode()
+    for at, key in [*Lines(every=every).seeds(text), *Few().seeds(text)]:
+        assert text[at : at + len(key)] == key
+
+
+def test_one_of_a_few_pieces_stands_in_any_stretch_that_is_long_enough() -> None:
+    text = words(40)
+    for start in range(len(text) - SHORTEST):
+        assert any(start <= at and at + len(key) <= start + SHORTEST for at, key in Few().seeds(text))

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from llm_rlm.context import Document
 from llm_rlm.context.evidence import matching
-from llm_rlm.context.evidence.matching import MOST_PLACES, SHORTEST, find_shown
+from llm_rlm.context.evidence.cuts import SHORTEST
+from llm_rlm.context.evidence.matching import MOST_PLACES, find_shown
 from llm_rlm.context.evidence.spans import Spans
 
 if TYPE_CHECKING:
@@ -181,10 +182,14 @@ def test_many_texts_in_many_passes_are_found_as_in_one(tmp_path: Path, monkeypat
     prompts = [f"Look: {text[at : at + 400]}" for at in range(0, len(text), 800)]
     random.Random(2).shuffle(prompts)
     documents = [document(tmp_path, text)]
-    expected = found(documents, *prompts)
-    for name, value in {"_MOST_PIECES": 10, "_SEVERAL_PASSES": 1000, "_IN_MEMORY": 100, "_GAP": 64}.items():
+    (expected,) = found(documents, *prompts)
+    for name, value in {"_MOST_PIECES": 10, "_LONG_FIRST": 1000, "_IN_MEMORY": 100, "_GAP": 64}.items():
         monkeypatch.setattr(matching, name, value)
-    assert found(documents, *prompts) == expected
+    (spans,) = found(documents, *prompts)
+    sent = Spans((len(text[:at].encode()), len(text[: at + 400].encode())) for at in range(0, len(text) - 400, 800))
+    assert sent.without(spans).total() == sent.without(expected).total() == 0
+    # What stands around a piece may happen to go on as the text does, and be seen from one side only.
+    assert abs(spans.total() - expected.total()) <= 2 * len(prompts)
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 10])
@@ -217,3 +222,55 @@ def test_text_of_one_byte_again_and_again_is_found(tmp_path: Path) -> None:
     assert list(spans) == [(0, 5000)]
     (none,) = found([document(tmp_path, b"")], "a" * 5000)
     assert none.total() == 0
+
+
+@pytest.mark.parametrize("how", ["lines with numbers", "a list of lines as JSON"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_of_a_list_of_lines_all_are_found_with_the_short_ones_between(tmp_path: Path, how: str, end: str) -> None:
+    draw = random.Random(13)
+    lines = [f"    call_{at}({draw.getrandbits(120):x})" + (f"{end}    }}" if at % 3 == 0 else "") for at in range(600)]
+    text = end.join(lines) + end
+    parts = [end.join(lines[at : at + 20]) for at in range(0, 600, 20)]
+    draw.shuffle(parts)
+    (spans,) = found([document(tmp_path, text)], *(f"Label each of these lines:\n{REWRITTEN[how](part)}" for part in parts))
+    assert spans.total() >= 0.98 * len(text)
+
+
+def test_lines_from_here_and_there_count_alone(tmp_path: Path) -> None:
+    text = prose(14, lines=2000)
+    lines = text.splitlines()
+    prompts = ["Which of them matter?\n" + "\n".join(random.Random(at).sample(lines, 20)) for at in range(40)]
+    shown = {line for prompt in prompts for line in prompt.split("\n")[1:]}
+    (spans,) = found([document(tmp_path, text)], *prompts)
+    at = 0
+    for line in lines:
+        size = len(line.encode())
+        assert missing(spans, at, at + size) <= (0 if line in shown else size)
+        at += size + 1
+    sent = sum(len(line.encode()) + 1 for line in shown)
+    assert spans.total() <= 1.05 * sent
+
+
+def test_no_more_counts_than_was_shown_where_text_is_the_same_at_many_places(tmp_path: Path) -> None:
+    text = "".join(f"job {at % 7} of the nightly run has ended without an error\n" for at in range(500))
+    prompts = [json.dumps(text.splitlines()[at : at + 3]) for at in range(0, 500, 100)]
+    (spans,) = found([document(tmp_path, text)], *prompts)
+    assert 0 < spans.total() <= sum(map(len, prompts))
+
+
+def test_an_instruction_with_text_of_the_input_counts_though_all_prompts_share_it(tmp_path: Path) -> None:
+    text = prose(15, lines=400)
+    quoted = text[5003:5060]
+    prompts = [f'Is it like "{quoted}"?\n{part}' for part in (text[at : at + 500] for at in range(9000, 15000, 500))]
+    (spans,) = found([document(tmp_path, text)], *prompts)
+    start = len(text[:5003].encode())
+    assert missing(spans, start, start + len(quoted.encode())) == 0
+
+
+@QUICK
+@given(st.lists(st.text() | st.text('\\"/nu0041é\n\U0001f600'), max_size=5))
+def test_what_is_escaped_as_json_is_told_from_it(texts: list[str]) -> None:
+    meant = matching._plain(json.dumps(texts).encode())
+    for each in texts:
+        if not any("\ud800" <= letter <= "\udfff" for letter in each):
+            assert each.encode() in meant

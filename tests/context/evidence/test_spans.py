@@ -68,3 +68,11 @@ def test_a_copy_is_changed_apart() -> None:
 
 def test_positions_may_be_beyond_32_bits() -> None:
     assert Spans([(1 << 40, (1 << 40) + 3)]).total() == 3
+
+
+@given(RANGES, RANGES)
+def test_many_ranges_at_once_are_added_as_one_by_one(ranges: list[tuple[int, int]], more: list[tuple[int, int]]) -> None:
+    spans = Spans(ranges)
+    spans.update(more)
+    assert spans == Spans(ranges + more)
+    assert spans.last() == max(positions(ranges + more), default=-1) + 1

@@ -2,7 +2,8 @@
 
 What was sent is found by matching what models were shown with the documents, so it cannot be claimed. It is looked for only in
 what code has read. Text that stands at several places (the header of many files, a line that a log repeats) counts at one of
-them at least and at all where nothing tells which was meant, up to a limit (`matching.MOST_PLACES`).
+them at least and at all where nothing tells which was meant, up to a limit (`matching.MOST_PLACES`), and as long as no more is
+counted than was shown.
 """
 
 from __future__ import annotations

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, override
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SHORTEST = 32
+"""Bytes that have to agree without a break for a place to count."""
+
+_SHORTEST_PIECE = 8
 _LONGEST_KEY = 64
 _NARROW = 32
 """Bytes of text that `often` cuts at least once, nearly always, besides where lines and strings end."""
@@ -21,6 +26,12 @@ _ENDS = b'\n\r"\\'
 """Where text is cut always, since it is often written otherwise there."""
 _RARE_COUNTS_AS = 0.01
 _MOST_SAMPLE = 1 << 17
+
+_SET_OFF = re.compile(rb"[\s>*|#\"'\[({-]*(?:\d[\d.-]{0,6}[\])}.:|,]*(?=[\s\"])|\d{1,7}[:|,])?[\s\"']*")
+"""What prompts put before a line: its number, indentation, a dash, a quotation mark."""
+
+_NEXT_STRING = b'", "'
+_FIRST_LINES = 4
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,90 @@ class Cuts:
     def key(self, piece: bytes) -> bytes:
         """What the piece is told from others by."""
         return piece[: self.longest]
+
+    def aside(self, piece: bytes) -> int:  # noqa: ARG002 - lines do have something
+        """Bytes of the piece that stand before its key."""
+        return 0
+
+    def seeds(self, text: bytes) -> list[tuple[int, bytes]]:
+        """The offset and the key of each piece of a text that models were shown, but for those that are too short."""
+        seeds, at, step = [], 0, len(self.separator)
+        for piece in self.pieces(text):
+            if len(piece) >= _SHORTEST_PIECE:
+                seeds.append((at, self.key(piece)))
+            at += len(piece) + step
+        return seeds
+
+
+@dataclass(frozen=True)
+class Lines(Cuts):
+    """Whole lines, without what white space is around them."""
+
+    separator: bytes = b"\n"
+    every: int = 1
+    """Of the lines that models were shown, the first few and each so-manieth are looked for."""
+
+    @override
+    def keys(self, pieces: list[bytes]) -> list[bytes]:
+        return list(map(bytes.strip, pieces))
+
+    @override
+    def key(self, piece: bytes) -> bytes:
+        return piece.strip()
+
+    @override
+    def aside(self, piece: bytes) -> int:
+        return len(piece) - len(piece.lstrip())
+
+    @override
+    def seeds(self, text: bytes) -> list[tuple[int, bytes]]:
+        """Lines as they are, and without what may have been put around them; strings of JSON are lines too."""
+        seeds: list[tuple[int, bytes]] = []
+        self._take_some(text.split(b"\n"), (0, 1), seeds)
+        return seeds
+
+    def _take_some(self, parts: list[bytes], where: tuple[int, int], seeds: list[tuple[int, bytes]]) -> None:
+        """Take lines, or strings of a list: the offset of the first, and how much stands between two of them."""
+        at, step = where
+        offsets = list(accumulate(map(len, parts), initial=at))
+        first = range(min(_FIRST_LINES, len(parts)))
+        for number in (*first, *range(-len(first) % self.every + len(first), len(parts), self.every)):
+            _take(parts[number], offsets[number] + number * step, seeds)
+        if step > 1:
+            return
+        for number, line in enumerate(parts):
+            if _NEXT_STRING in line:
+                strings = line.split(_NEXT_STRING)
+                strings[-1] = strings[-1][: strings[-1].rfind(b'"')]
+                begun = strings[0].rfind(b'"') + 1
+                strings[0] = strings[0][begun:]
+                self._take_some(strings, (offsets[number] + number + begun, len(_NEXT_STRING)), seeds)
+
+
+def _take(line: bytes, at: int, seeds: list[tuple[int, bytes]]) -> None:
+    plain = line.strip()
+    if len(plain) < SHORTEST:
+        return
+    at += line.index(plain[:1])
+    seeds.append((at, plain))
+    found = _SET_OFF.match(plain)
+    start = found.end() if found is not None else 0
+    if start:
+        # A quotation mark before the line has one after it.
+        end = plain.rfind(b'"', start) if b'"' in plain[:start] else -1
+        if len(text := plain[start : end if end > 0 else len(plain)].rstrip()) >= SHORTEST:
+            seeds.append((at + start, text))
+
+
+@dataclass(frozen=True)
+class Few:
+    """Pieces of little text, which are looked for one by one."""
+
+    size: int = 16
+
+    def seeds(self, text: bytes) -> list[tuple[int, bytes]]:
+        """The offset and the bytes of each piece: one stands in any stretch that is long enough to count."""
+        return [(at, text[at : at + self.size]) for at in range(0, len(text) - self.size + 1, self.size)]
 
 
 def seldom(samples: Sequence[bytes], gap: int) -> Cuts:

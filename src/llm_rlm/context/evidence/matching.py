@@ -1,10 +1,11 @@
 """Which bytes of the sources stand in texts that were shown to models.
 
 A text is first compared with what follows the place where the last one was found, since most are slices in order. What is left
-of all texts is cut into pieces, where what stands there says (`cuts`); one pass over the sources finds the same pieces there,
-and each is extended to both sides as far as the two agree. That is done with few and long pieces first, and then with many and
-short ones for what is still left. What is left is kept in a temporary file; memory is in proportion to the number of pieces,
-up to a limit, beyond which there are further passes.
+of all texts is cut into pieces, where what stands there says (`cuts`); one pass over the sources finds the same pieces there.
+Whole lines come first, since most of what is no slice is lists of them: they need not be compared again. Other pieces are
+extended to both sides as far as the two agree, few and long ones first, and then many and short ones for what is still left.
+What is left is kept in a temporary file; memory is in proportion to the number of pieces, up to a limit, beyond which there are
+further passes.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import re
 import tempfile
 from array import array
 from bisect import bisect_right
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from llm_rlm.context.document import ChangedError
 
-from .cuts import Cuts, often, seldom
+from .cuts import SHORTEST, Cuts, Few, Lines, often, seldom
 from .spans import Spans
 
 if TYPE_CHECKING:
@@ -27,19 +29,32 @@ if TYPE_CHECKING:
 
     from llm_rlm.context.document import Document
 
-SHORTEST = 32
-"""Bytes that have to agree without a break for a place to count."""
-
 MOST_PLACES = 16
 """Places that are looked at for each piece."""
 
-_SEVERAL_PASSES = 1 << 20
-"""Bytes of texts from which on long pieces are looked for first."""
+_LONG_FIRST = 1 << 23
+"""Bytes of texts from which on long pieces are looked for even before lines."""
+
+_LONG_BEFORE_SHORT = 1 << 20
+"""Bytes of texts from which on long pieces are looked for before short ones."""
+
+_LITTLE = 256
+"""Bytes of texts, such as one instruction, that are faster looked for piece by piece than by cutting the documents."""
+
+_MOST_MISSES = 16
+"""Texts one after another, none of which follows the last one, after which they are not taken to come in order."""
+
+_ASTRAY = (0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6, 6, -7, 7, -8, 8)
+_LONG_TEXT = 1 << 12
+_MOST_TIES = 1 << 17
+_SOME_LINES = 32
+_WALK = 1 << 13
+_LINE_END = 2
 
 _FEW_PLACES = 4
 _GAP = 1024
 _MOST_PIECES = 1 << 18
-_SHORTEST_PIECE = 8
+_SHORTEST_GAP = 8
 _LONGEST_PIECE = 1 << 20
 _AGAIN = 8
 """Bytes that have to agree for two texts to be in step again."""
@@ -47,7 +62,7 @@ _FEWEST = 3
 """Bytes of a short line that are enough for that."""
 _ASIDE = 40
 """Bytes of the shown text that may stand between: a line's number, indentation."""
-_MARGIN = 64
+_MARGIN = 256
 _SURE = 1024
 _NEAR = 1 << 10
 _STEPS = (256, 2048, 1 << 14, 1 << 16)
@@ -60,7 +75,8 @@ _SPACES = re.compile(rb"\s*")
 _BREAKS = frozenset({b"", b"\n", b"\r", b"\t", b'"', b"\\"} | {bytes((byte,)) for byte in range(0x80, 0x100)})
 """What may be spelt otherwise in the shown text, which is where a run ends then."""
 _ESCAPED = re.compile(rb"(?:\\u[0-9a-fA-F]{4})+|\\[\\/\"bfnrt]")
-_MEANT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+_CHARACTER = re.compile(rb"(?!005[cC]|[dD][89a-fA-F])[0-9a-fA-F]{4}")
+_MEANT = {b'"': b'"', b"/": b"/", b"\\": b"\\", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 type _Place = tuple[int, int]
 """Document and offset."""
@@ -73,6 +89,20 @@ class _Run(NamedTuple):
     start: int
     end: int
 
+    @property
+    def shown_end(self) -> int:
+        """Where they end in the shown text."""
+        return self.shown + self.end - self.start
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Lines that follow one another in a shown text and in a document."""
+
+    number: int
+    first: _Run
+    last: _Run
+
 
 def find_shown(
     documents: Sequence[Document], read: Mapping[int, Spans], shown: Iterable[str], cancelled: Callable[[], bool]
@@ -80,7 +110,8 @@ def find_shown(
     """What of the parts of documents in `read` stands in `shown`, by document, and whether all was looked for.
 
     A stretch of at least `SHORTEST` bytes counts, and shorter ones that follow it both here and there. Text that stands at
-    several places counts at one of them at least, and for each of its pieces at no more than `MOST_PLACES`.
+    several places counts at one of them at least, and for each of its pieces at no more than `MOST_PLACES`: at others than one
+    only as long as no more is counted than was shown.
     """
     with _Matching(documents, read, cancelled) as matching:
         done = matching.run(shown)
@@ -96,11 +127,12 @@ class _Left:
         self._seen: set[int] = set()
         self.size = 0
 
-    def add(self, text: bytes) -> None:
-        """Keep it, if it is long enough and new."""
-        if len(text) < SHORTEST or hash(text) in self._seen:
+    def add(self, text: bytes, new: bytes | None = None) -> None:
+        """Keep it, if what nothing is known of in it (`new`, or all of it) is long enough and was not there before."""
+        core = text if new is None else new
+        if len(core) < SHORTEST or hash(core) in self._seen:
             return
-        self._seen.add(hash(text))
+        self._seen.add(hash(core))
         self._file.write(text)
         self._sizes.append(len(text))
         self.size += len(text)
@@ -164,6 +196,12 @@ class _Matching:
         self._order = sorted(number for number, spans in read.items() if len(spans))
         self._guess: _Place | None = None
         self._gone: set[int] = set()
+        self._shown = 0
+        self._misses = 0
+        self._alone = 0
+        self._escapes: bool | None = None
+        self._ties: list[tuple[int, list[_Run]]] = []
+        self._laid: dict[int, list[tuple[int, int]]] = {}
         self.found: dict[int, Spans] = {number: Spans() for number in self._order}
 
     def __enter__(self) -> Self:
@@ -177,11 +215,28 @@ class _Matching:
         if not self._order:
             return True
         left = self._in_order(shown)
-        if left.size > _SEVERAL_PASSES:
-            gap = max(_GAP, left.size // _MOST_PIECES)
-            left = self._pass(left, lambda samples: seldom(samples, gap))
-        self._pass(left, often).close()
+        if left.size > _LONG_FIRST:
+            left = self._pass(left, self._long)
+        # Where one is found, those after it are found by reading on; where not, all have to be looked for.
+        left = self._pass(left, lambda _: Lines(every=_SOME_LINES))
+        left = self._pass(left, lambda _: Lines())
+        if left.size > _LONG_BEFORE_SHORT:
+            left = self._pass(left, self._long)
+        self._pass(left, lambda left: often(list(self._samples())) if left.size > _LITTLE else Few()).close()
+        self._count_ties()
         return not self._cancelled()
+
+    def _long(self, left: _Left) -> Cuts:
+        return seldom(list(self._samples()), max(_GAP, left.size // _MOST_PIECES))
+
+    def _count_ties(self) -> None:
+        """Count text at the other places where it may be from too, as long as no more is counted than was shown."""
+        room = self._shown - sum(spans.total() for spans in self.found.values())
+        for number, runs in self._ties:
+            room -= _length(runs)
+            if room < 0:
+                break
+            self._keep(number, runs, Spans())
 
     # Texts in order
 
@@ -194,30 +249,48 @@ class _Matching:
             if self._cancelled():
                 break
             data = text.encode("utf-8", "surrogatepass")
-            matched = Spans()
-            while self._follows(data, matched):
-                pass
-            for rest in _unmatched(data, matched):
-                self._leave(rest, left)
+            self._shown += len(data)
+            for rest, core in _unmatched(data, self._in_step(data)):
+                self._leave(rest, core, left)
         return left
 
-    def _leave(self, rest: bytes, left: _Left) -> None:
-        """Keep what no document was found to go on with; first see whether one does with what it means as JSON."""
-        plain = _ESCAPED.sub(_unescaped, rest) if b"\\" in rest else rest
-        if plain == rest:
-            left.add(rest)
-            return
+    def _in_step(self, data: bytes) -> Spans:
+        """What of a text follows the last one."""
         matched = Spans()
-        while self._follows(plain, matched):
-            pass
-        for piece in _unmatched(plain, matched):
-            left.add(piece)
-        if 2 * matched.total() < len(plain):
-            left.add(rest)
+        if self._misses < _MOST_MISSES:
+            while self._follows(data, matched):
+                pass
+            self._misses = 0 if len(matched) else self._misses + 1
+        return matched
+
+    def _leave(self, rest: bytes, core: bytes, left: _Left) -> None:
+        """Keep what no document was found to go on with; first see whether one does with what it means as JSON."""
+        plain = _plain(rest)
+        if plain == rest:
+            left.add(rest, core)
+            return
+        matched = self._in_step(plain)
+        for piece, new in _unmatched(plain, matched):
+            left.add(piece, new)
+        if 2 * matched.total() < len(plain) and self._holds_escapes():
+            left.add(rest, core)
+
+    def _holds_escapes(self) -> bool:
+        """Whether what looks like JSON can stand in a document as it is."""
+        if self._escapes is None:
+            self._escapes = any(b"\\" in block for block in self._blocks())
+        return self._escapes
+
+    def _blocks(self) -> Iterator[bytes]:
+        for number, start, end in self._open_parts():
+            if self._cancelled():
+                return
+            with suppress(ChangedError):
+                yield from self._documents[number].blocks(start, end)
 
     def _follows(self, data: bytes, matched: Spans) -> bool:
         """Whether something that was expected to come next stands in `data`, so that more may."""
-        for number, at in self._expected():
+        for number, at in self._expected(0 if len(matched) else len(data)):
             try:
                 head = self._files.take(number, at, min(at + 2 * SHORTEST, self._documents[number].size))
             except ChangedError:
@@ -227,35 +300,56 @@ class _Matching:
             place = data.find(needle) if len(needle) == SHORTEST else -1
             if place < 0 or matched.holds(place):
                 continue
-            runs = self._trace(data, place, (number, at + blank))
-            if _length(runs) >= min(_SURE, len(data) // 2):
-                self._keep(number, runs, matched)
+            low, high = self._bounds(number, at + blank)
+            run = self._run(data, place, number, (at + blank, low, high))
+            last = self._walk(data, run, number, high)
+            if last.end - run.start >= min(_SURE, len(data) // 2):
+                self.found[number].add(run.start, last.end)
+                matched.add(run.shown, last.shown_end)
+                self._keep(number, self._trace_on(data, last, number, high), matched)
                 return True
         return False
 
-    def _expected(self) -> Iterator[_Place]:
+    def _expected(self, length: int) -> Iterator[_Place]:
+        """Where the last text ended; where the next document begins; a few long texts before or after.
+
+        Calls are recorded in nearly the order in which they were asked.
+        """
         assert self._guess is not None
-        yield self._guess
-        after = self._order[bisect_right(self._order, self._guess[0]) % len(self._order)]
+        number, at = self._guess
+        yield number, at
+        after = self._order[bisect_right(self._order, number) % len(self._order)]
         yield after, self._first(after)
+        if length >= _LONG_TEXT:
+            for times in _ASTRAY:
+                place = at + (self._misses + times) * length
+                if 0 <= place < self._documents[number].size:
+                    yield number, place
 
     def _first(self, number: int) -> int:
         return next(iter(self._read[number]))[0]
 
     # Texts anywhere
 
-    def _pass(self, left: _Left, choose: Callable[[Sequence[bytes]], Cuts]) -> _Left:
+    def _pass(self, left: _Left, choose: Callable[[_Left], Cuts | Few]) -> _Left:
         """Look for what is left in all that was read and not found yet. What is left then."""
         after = _Left()
-        samples = list(self._samples()) if left.size else []
-        if samples:
-            cuts = choose(samples)
+        if left.size:
+            cuts = choose(left)
+            align = self._align
+            if isinstance(cuts, Lines):
+                align = self._lay if cuts.every == 1 else self._lay_some
             for first, seeds, places in _batches(left, cuts):
-                self._scan(cuts, places)
+                if isinstance(cuts, Few):
+                    self._scan_for(cuts.size, places)
+                else:
+                    self._scan(cuts, places)
                 for text, pieces in zip(left.texts(first, first + len(seeds)), seeds, strict=True):
                     if self._cancelled():
                         break
-                    self._align(text, pieces, places, after)
+                    for rest, core in _unmatched(text, align(text, pieces, places)):
+                        after.add(rest, core)
+                self._take_over()
         left.close()
         return after
 
@@ -304,17 +398,34 @@ class _Matching:
                     hits = [at for at, key in enumerate(keys) if key in looking]
                     offsets = list(accumulate(map(len, pieces), initial=base))
                     for at in hits:
-                        key = cuts.key(pieces[at])
+                        key = keys[at]
                         places = wanted[key]
                         if len(places) < MOST_PLACES:
-                            places.append((number, offsets[at] + at * len(cuts.separator)))
+                            places.append((number, offsets[at] + at * len(cuts.separator) + cuts.aside(pieces[at])))
                         else:
                             looking.discard(key)
             except ChangedError:
                 self._gone.add(number)
 
+    def _scan_for(self, size: int, wanted: dict[bytes, list[_Place]]) -> None:
+        """Note where the wanted pieces, all of that size, stand: one after another, which is fast for a few."""
+        for number, start, end in list(self._open_parts()):
+            rest, base = b"", start
+            with suppress(ChangedError):
+                for block in self._documents[number].blocks(start, end):
+                    if self._cancelled():
+                        return
+                    data = rest + block
+                    for needle, places in wanted.items():
+                        at = data.find(needle)
+                        while at >= 0 and len(places) < MOST_PLACES:
+                            places.append((number, base + at))
+                            at = data.find(needle, at + 1)
+                    rest = data[max(0, len(data) - size + 1) :]
+                    base += len(data) - len(rest)
+
     def _pieces(self, cuts: Cuts, number: int, part: tuple[int, int]) -> Iterator[tuple[list[bytes], int]]:
-        """The pieces of a part of a document, but for the last, some at a time, with the offset of the first of them."""
+        """The pieces of a part of a document, some at a time, with the offset of the first of them."""
         rest, base = b"", part[0]
         for block in self._documents[number].blocks(*part):
             if self._cancelled():
@@ -325,17 +436,17 @@ class _Matching:
             yield pieces, base
             rest = data[len(data) - len(last) :] if len(last) < _LONGEST_PIECE else b""
             base += len(data) - len(rest)
+        yield cuts.pieces(rest), base
 
-    def _align(self, data: bytes, seeds: list[tuple[int, bytes]], wanted: Mapping[bytes, list[_Place]], after: _Left) -> None:
-        """Find where a text is from, by those of its pieces first that stand at the fewest places."""
+    def _align(self, data: bytes, seeds: list[tuple[int, bytes]], wanted: Mapping[bytes, list[_Place]]) -> Spans:
+        """Find where a text is from, by those of its pieces first that stand at the fewest places. What of it was found."""
         matched = Spans()
         for _, at, key in sorted((len(wanted[key]), at, key) for at, key in seeds if wanted[key]):
             if self._cancelled():
                 break
             if not matched.holds(at + len(key) - 1):
                 self._place(data, at, wanted[key], matched)
-        for rest in _unmatched(data, matched):
-            after.add(rest)
+        return matched
 
     def _place(self, data: bytes, at: int, places: list[_Place], matched: Spans) -> None:
         """Of the places where a piece stands take those where the most around it agrees."""
@@ -351,9 +462,98 @@ class _Matching:
             # Such as what each line of a log holds: less is to be looked at when it comes again.
             del places[max(len(places) // 2, _FEW_PLACES) :]
             return
-        for length, number, runs in traced:
-            if length == most:
-                self._keep(number, runs, matched)
+        (number, runs), *ties = [(number, runs) for length, number, runs in traced if length == most]
+        self._keep(number, runs, matched)
+        self._ties += ties[: max(0, _MOST_TIES - len(self._ties))]
+
+    # Lists of lines
+
+    def _lay(self, data: bytes, seeds: list[tuple[int, bytes]], wanted: Mapping[bytes, list[_Place]]) -> Spans:
+        """Find where a text is from, by its lines that stand at one place only. What of it was found."""
+        matched = Spans()
+        stretch: _Stretch | None = None
+        for at, key in seeds:
+            places = wanted[key]
+            if len(places) != 1 or (stretch is not None and at < stretch.last.shown_end):
+                continue
+            number, start = places[0]
+            line = _Run(at, start, start + len(key))
+            if stretch is not None:
+                if (
+                    number == stretch.number
+                    and 0 < start - stretch.last.end <= _LINE_END
+                    and at - stretch.last.shown_end <= _ASIDE
+                ):
+                    stretch.last = line
+                    continue
+                self._close(data, stretch, at, matched)
+                if at < stretch.last.shown_end:
+                    continue
+            stretch = _Stretch(number, line, line)
+        if stretch is not None:
+            self._close(data, stretch, len(data), matched)
+        return matched
+
+    def _lay_some(self, data: bytes, seeds: list[tuple[int, bytes]], wanted: Mapping[bytes, list[_Place]]) -> Spans:
+        """The same as long as more than a line is found at a time."""
+        return self._lay(data, seeds, wanted) if self._alone < _MOST_MISSES else Spans()
+
+    def _close(self, data: bytes, stretch: _Stretch, until: int, matched: Spans) -> None:
+        """Note lines that follow one another; where more of the text stands around them, see how far it agrees too."""
+        number, first, last = stretch.number, stretch.first, stretch.last
+        done = matched.last()
+        with suppress(ChangedError):
+            if first.shown - done >= _SHORTEST_GAP or first.shown > done == 0:
+                low, _ = self._bounds(number, first.start)
+                back = self._backward(data[done:], first.shown - done, number, (low, first.start))
+                first = _Run(first.shown - back, first.start - back, first.end)
+            if until - last.shown_end >= _SHORTEST_GAP or last.shown_end < until == len(data):
+                _, high = self._bounds(number, last.start)
+                last = self._longer(data, last, number, high)
+                stretch.last = self._walk(data, last, number, high)
+                self._alone = self._alone + 1 if stretch.last.end == last.end and last.end - first.start < _SURE else 0
+                self._keep(number, self._trace_on(data, stretch.last, number, high), matched)
+        self._laid.setdefault(number, []).append((first.start, stretch.last.end))
+        matched.add(first.shown, stretch.last.shown_end)
+
+    def _walk(self, data: bytes, run: _Run, number: int, high: int) -> _Run:
+        """Follow a text line by line. The last line that is long enough to count, and what agrees after it; else `run`."""
+        at, there = run.shown_end, run.end
+        last: tuple[int, int, bytes] | None = None
+        while there < high and at >= 0 and len(data) - at >= SHORTEST:
+            block = self._files.take(number, there, min(there + _WALK, high))
+            lines = block.split(b"\n")
+            if there + len(block) < high:
+                lines.pop()
+            if not lines:
+                break
+            for line in lines:
+                if plain := line.strip():
+                    length = len(plain)
+                    at = data.find(plain, at, at + length + _ASIDE)
+                    if at < 0:
+                        break
+                    if length >= SHORTEST:
+                        last = at, there, line
+                    at += length
+                there += len(line) + 1
+        if last is None:
+            return run
+        at, there, line = last
+        start = there + len(line) - len(line.lstrip())
+        return self._longer(data, _Run(at, start, there + len(line.rstrip())), number, high)
+
+    def _longer(self, data: bytes, run: _Run, number: int, high: int) -> _Run:
+        """The run, and what agrees after it."""
+        return run._replace(end=run.end + self._forward(data, run.shown_end, number, (run.end, high)))
+
+    def _take_over(self) -> None:
+        for number, ranges in self._laid.items():
+            self.found[number].update(ranges)
+            if len(self._read[number]) > 1:
+                # Two lines may stand on either side of what was not read.
+                self.found[number] = self.found[number].without(self.found[number].without(self._read[number]))
+        self._laid.clear()
 
     # Two texts side by side
 
@@ -361,7 +561,10 @@ class _Matching:
         """The runs of bytes that agree, from the one around `at` on; none if that is too short."""
         number, start = place
         low, high = self._bounds(number, start)
-        run: _Run | None = self._run(data, at, number, (start, low, high))
+        return self._trace_on(data, self._run(data, at, number, (start, low, high)), number, high)
+
+    def _trace_on(self, data: bytes, first: _Run, number: int, high: int) -> list[_Run]:
+        run: _Run | None = first
         runs: list[_Run] = []
         while run is not None and (runs or run.end - run.start >= SHORTEST):
             runs.append(run)
@@ -443,37 +646,30 @@ class _Matching:
             self._guess = (number, runs[-1].end)
 
 
-def _batches(left: _Left, cuts: Cuts) -> Iterator[tuple[int, list[list[tuple[int, bytes]]], dict[bytes, list[_Place]]]]:
+def _batches(left: _Left, cuts: Cuts | Few) -> Iterator[tuple[int, list[list[tuple[int, bytes]]], dict[bytes, list[_Place]]]]:
     """The texts, as many at a time as memory allows: the first of them, the pieces of each, where those stand (nowhere yet)."""
     first, count = 0, 0
     seeds: list[list[tuple[int, bytes]]] = []
     places: dict[bytes, list[_Place]] = {}
     for number, text in enumerate(left.texts(0, len(left)), 1):
-        seeds.append(_seeds(text, cuts, places))
+        seeds.append(cuts.seeds(text))
+        for _, key in seeds[-1]:
+            if key not in places:
+                places[key] = []
         count += len(seeds[-1])
         if count >= _MOST_PIECES or number == len(left):
             yield first, seeds, places
             first, count, seeds, places = number, 0, [], {}
 
 
-def _seeds(text: bytes, cuts: Cuts, places: dict[bytes, list[_Place]]) -> list[tuple[int, bytes]]:
-    """The offset and the key of each piece of a text that is not too short; each such key is put into `places`."""
-    seeds = []
-    at = 0
-    for piece in cuts.pieces(text):
-        if len(piece) >= _SHORTEST_PIECE:
-            key = cuts.key(piece)
-            places.setdefault(key, [])
-            seeds.append((at, key))
-        at += len(piece) + len(cuts.separator)
-    return seeds
-
-
-def _unmatched(data: bytes, matched: Spans) -> Iterator[bytes]:
-    """What is left of a text, with a little around it: it may have more in common with its own place than was matched there."""
+def _unmatched(data: bytes, matched: Spans) -> Iterator[tuple[bytes, bytes]]:
+    """What is left of a text, with a little around it, as it may have more in common with its own place, and alone."""
+    if not len(matched):
+        yield data, data
+        return
     for start, end in Spans([(0, len(data))]).without(matched):
-        if end - start >= _SHORTEST_PIECE:
-            yield data[max(0, start - _MARGIN) : end + _MARGIN]
+        if end - start >= SHORTEST:
+            yield data[max(0, start - _MARGIN) : end + _MARGIN], data[start:end]
 
 
 def _beginning(there: bytes) -> bytes:
@@ -515,9 +711,24 @@ def _length(runs: list[_Run]) -> int:
     return sum(run.end - run.start for run in runs)
 
 
-def _unescaped(escape: re.Match[bytes]) -> bytes:
+def _plain(data: bytes) -> bytes:
+    """What a text means as JSON: the same where there are no escapes in it."""
+    if b"\\" not in data:
+        return data
+    codes = {each[:4] for each in data.split(b"\\u")[1:]}
+    if b"\\\\" in data or not all(map(_CHARACTER.fullmatch, codes)):
+        return _ESCAPED.sub(_unescaped, data)
+    # Much faster where letters are escaped; with neither backslashes nor halves of characters it is the same.
+    for code in codes:
+        data = data.replace(b"\\u" + code, chr(int(code, 16)).encode())
+    for letter, meaning in _MEANT.items():
+        data = data.replace(b"\\" + letter, meaning)
+    return data
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
     """What an escape of JSON stands for."""
-    text = escape[0]
-    if text[1:2] == b"u":
-        return bytes.fromhex(text.replace(b"\\u", b"").decode()).decode("utf-16-be", "replace").encode()
-    return _MEANT.get(text[1:], text[1:])
+    escape = found[0]
+    if escape[1:2] == b"u":
+        return bytes.fromhex(escape.replace(b"\\u", b"").decode()).decode("utf-16-be", "replace").encode()
+    return _MEANT[escape[1:]]

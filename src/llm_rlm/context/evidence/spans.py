@@ -37,6 +37,24 @@ class Spans:
         if last > first + 1:
             del self._starts[first + 1 : last], self._ends[first + 1 : last]
 
+    def update(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Add many ranges at once: they may come in any order and overlap."""
+        starts, ends = array("Q"), array("Q")
+        last = -1
+        for start, end in sorted([*self, *ranges]):
+            if start > last:
+                if end > start:
+                    starts.append(start)
+                    ends.append(end)
+                    last = end
+            elif end > last:
+                ends[-1] = last = end
+        self._starts, self._ends = starts, ends
+
+    def last(self) -> int:
+        """Where the last range ends; 0 where there is none."""
+        return self._ends[-1] if self._ends else 0
+
     def total(self) -> int:
         """How many bytes there are."""
         return sum(self._ends) - sum(self._starts)
