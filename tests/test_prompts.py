@@ -31,6 +31,7 @@ VALUES = {
     "end": "Who did it?",
     "conversation": "user: Who?\nassistant: Nobody.",
     "children": "\n- CHILDREN",
+    "turns": "- `print(len(context))`: ok\n- `parts = context.split()`: ok; sets parts",
     "why": "the limit of 30 turns is reached",
     "quotes": "- 'no such words': not in the input",
     "problem": "Expecting value: line 1 column 1 (char 0)",

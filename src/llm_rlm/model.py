@@ -128,6 +128,7 @@ class _Shared:
             key=key,
             log=is_kept(params),
             prices=config.prices,
+            windows=config.windows,
             default_cost=config.max_cost,
             cite=bool(given.get("cite")),
             depth=given.get("depth", 1),

@@ -77,6 +77,8 @@ class RLM:
     """The database of LLM's own log that gets the root model's responses; None for none."""
     prices: Mapping[str, Rate] = field(default_factory=dict)
     """Prices of models by name, before those that are known."""
+    windows: Mapping[str, int] = field(default_factory=dict)
+    """Windows of models by name, in tokens, before those that are known: near its end the conversation is shortened."""
     default_cost: float | None = None
     """USD: the limit of cost where `limits` has none and the prices of both models are known."""
     functions: Sequence[Callable[..., Any]] = ()
@@ -157,7 +159,7 @@ class RLM:
         """
         model = models.find(self.model)
         sub_model = model if self.sub_model is None else models.find(self.sub_model)
-        prices = Prices(self.prices)
+        prices = Prices(self.prices, self.windows)
         limits = _limits(self, prices, model, sub_model)
         if limits.cost is not None or limits.tokens is None:
             return limits.cost
@@ -189,7 +191,7 @@ class Ready:
         wanted = rlm.schema if resumed is None else resumed.past.settings["asked"].get("schema")
         self.schema = schemas.given(wanted)
         self.rlm = rlm = replace(rlm, schema=self.schema)
-        self.prices = Prices(rlm.prices)
+        self.prices = Prices(rlm.prices, rlm.windows)
         self.prices.warm()
         # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
         known = _models(rlm, self.prices) if isinstance(context, Readable) else None
@@ -200,7 +202,7 @@ class Ready:
             if past is not None:
                 _check_models(past.past, self.model, self.sub.default)
             system = past.past.system if past is not None else None
-            self.root = conversation(_brief(rlm, self.limits, self.model, self.sub.default), self.start, system)
+            self.root = conversation(_brief(rlm, self.limits, self.model, self.sub.default, self.prices), self.start, system)
         except BaseException:
             self.discard()
             raise
@@ -353,9 +355,9 @@ def check_question(question: str) -> None:
 def _recall(root: Root, start: Start, question: str) -> Results:
     """Let the root model know what was said before. Returns the results of tools that it has not been told."""
     followed, turns = start.followed, start.resumed.turns if start.resumed is not None else ()
-    earlier = followed.messages if followed is not None else ()
+    earlier = followed.turns if followed is not None else ()
     session = followed.runs[0].run_id if followed is not None else start.id
-    root.recall(session, question, [*earlier, *(message for turn in turns for message in turn.messages)])
+    root.recall(session, question, *earlier, turns)
     unanswered = followed.results if followed is not None and not turns else ()
     return [(call_from(call), output) for call, output in unanswered]
 
@@ -374,6 +376,7 @@ def _asked(rlm: RLM) -> dict[str, object]:
         asked
         | {"prices": {name: vars(rate) for name, rate in rlm.prices.items()}}
         | {
+            "windows": dict(rlm.windows),
             "default_cost": rlm.default_cost,
             "cite": rlm.cite,
             "tools": list(rlm.tools),
@@ -456,7 +459,7 @@ def _limits(rlm: RLM, prices: Prices, *both: llm.Model) -> Limits:
     return rlm.limits
 
 
-def _brief(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model) -> Brief:
+def _brief(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model, prices: Prices) -> Brief:
     """What the root model is to know."""
     return Brief(
         model,
@@ -470,6 +473,7 @@ def _brief(rlm: RLM, limits: Limits, model: llm.Model, sub_model: llm.Model) -> 
         children=rlm.depth,
         protocol=rlm.protocol,
         schema=rlm.schema,
+        window=partial(prices.window, model, rlm.options),
     )
 
 

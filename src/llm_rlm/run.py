@@ -237,6 +237,9 @@ class Unobserved:
 class Run:
     """One run. Its methods may be called from any thread; cells run one after another."""
 
+    shown_limit: int | None = None
+    """Characters of a cell's output that the root model is shown; None for as many as the sandbox keeps."""
+
     def __init__(
         self, start: Start, sub: SubModels, asked: Asked, observer: Observer | None = None, above: Above | None = None
     ) -> None:
@@ -316,6 +319,12 @@ class Run:
         self.observer.turn_started(number)
         sent = json.dumps({"say": say, "results": list(results)}, ensure_ascii=False)
         self._journal.begin_turn(self.id, number, sent, last_why, bound)
+
+    def compact_turn(self, room: int) -> None:
+        """Record that what was said before a turn has been shortened for it, to so many characters."""
+        assert self._turn is not None
+        self._journal.compact_turn(self.id, self._turn, room)
+        self.observer.warned(f"history shortened before turn {self._turn}: it came near the end of the root model's window")
 
     def retry_turn(self, *, maybe_paid: bool) -> None:
         """Record that a turn is asked for once more."""
@@ -403,7 +412,11 @@ class Run:
         if given is not None:
             columns |= {"answer_is_json": given.is_json, "quotes": json.dumps(given.quotes)}
         answer = given.text if given is not None else None
-        self._journal.end_cell(self.id, number, result.output, show(result), answer=answer, **columns)
+        self._journal.end_cell(self.id, number, result.output, self.show(result), answer=answer, **columns)
+
+    def show(self, result: CellResult) -> str:
+        """What the root model is told of a cell, its output within the present limit."""
+        return show(replace(result, output=_narrowed(result, self.shown_limit)))
 
     def submit(self, answer: object = None, variable_name: object = None, quotes: object = None) -> str | None:
         """Take the final answer, with verbatim quotes of the input. A str is what is wrong with it, for the model."""
@@ -580,6 +593,16 @@ def _manner(settings: Settings) -> Manner:
 def show(result: CellResult) -> str:
     """A cell's result as a REPL would show it, and what the root model must know of the session."""
     return "\n".join(part for part in (result.output.rstrip("\n"), *result.notes) if part) or "(no output)"
+
+
+def _narrowed(result: CellResult, limit: int | None) -> str:
+    """The output of a cell, its head and its tail, with the true length between them if it is longer than `limit`."""
+    output, total = result.output, max(result.total, len(result.output))
+    # What is within the usual limit has a note of its own in it, and may be longer than it by that.
+    if limit is None or len(output) <= limit or total <= limit:
+        return output
+    head, tail = limit - limit // 2, limit // 2
+    return f"{output[:head]}\n... [{total - limit:,} of {total:,} characters not shown] ...\n{output[len(output) - tail :]}"
 
 
 def _as_answer(answer: object) -> Answer:
