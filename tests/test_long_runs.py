@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,9 +149,7 @@ def test_a_long_history_is_compacted_near_the_window_and_variables_keep_their_va
         assert sizes[turn - 2] > 0.6 * WINDOW
         assert sizes[turn - 1] < 0.7 * WINDOW
     # In between it only grows.
-    assert all(
-        after > before for turn, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False), 2) if turn not in turns
-    )
+    assert all(after > before for turn, (before, after) in enumerate(pairwise(sizes), 2) if turn not in turns)
 
 
 def test_a_window_that_nobody_knows_is_found_by_the_error_of_the_provider(user_path: Path) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import models, prompts, schemas
+from .attachments import Attachments, token_bound
 from .budget import Bound, Spent
 from .calls import CallReply, CallRequest
 from .errors import LimitReachedError, ModelError, RLMError
@@ -161,6 +162,8 @@ class Dispatcher:
         """Nothing is sent yet. `above` is the dispatcher of the run that this one is a child of."""
         self.performers: dict[CallKind, Performer] = {}
         """Who does what is asked besides questions to models."""
+        self.attachments = Attachments()
+        """The files that can go with prompts."""
         self._journal = journal
         self._run_id = run_id
         self._budget = budget
@@ -263,6 +266,9 @@ class Dispatcher:
             asked |= {"each": True}
         if request.kind != "model":
             asked |= {"kind": request.kind, "payload": request.payload}
+        contents = self.attachments.contents(request.attachments)
+        if contents:
+            asked |= {"attachments": [[each["sha256"] or each["name"], each["sha256"] is None] for each in contents]}
         key = call_key(asked)
         with self._lock:
             self._seen[key] += 1
@@ -328,7 +334,8 @@ class Dispatcher:
             lane = self._lane(call.request.model)
             arguments = self._arguments(call.request, lane)
             schema = json.dumps(arguments["schema"]) if "schema" in arguments else None
-            offers = lane.spending.offers(models.input_bound(arguments["prompt"], call.request.system, schema))
+            bound = models.input_bound(arguments["prompt"], call.request.system, schema)
+            offers = lane.spending.offers(bound + token_bound(arguments.get("attachments", ())))
             offer = self._reserve(offers)
         except ModelError as problem:
             return self._refuse(call, str(problem), "arguments")
@@ -416,7 +423,7 @@ class Dispatcher:
         asked |= {"each": True} if request.each else {}
         asked |= {"mends": True} if call.mends else {}
         asked |= {"payload": request.payload} if request.payload is not None else {}
-        asked |= {"attachments": request.attachments} if request.attachments else {}
+        asked |= {"attachments": self.attachments.contents(request.attachments)} if request.attachments else {}
         model = request.model or self._sub.default.model_id
         return CallRecord(call.key, call.occurrence, model, json.dumps(asked, ensure_ascii=False), call.cell, request.kind)
 
@@ -494,6 +501,8 @@ class Dispatcher:
         arguments: dict[str, Any] = {"prompt": request.prompt, "key": lane.key}
         if request.system is not None:
             arguments["system"] = request.system
+        if request.attachments:
+            arguments["attachments"] = self.attachments.of_call(request.attachments, lane.model)
         if request.schema is not None:
             schema = schemas.parse(request.schema)
             schema = schemas.each_of(schema) if request.each else schema

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import prompts
+from .attachments import Attachments
 from .budget import Bound, Budget, Limits
 from .continuation import Followed
 from .dispatch import CHILDREN, CONCURRENCY, Dispatcher, Manner, Performer
@@ -122,7 +123,8 @@ class Start:
         self._is_lent = False
         held = context.documents[0].path if context.kind in {"text", "json"} else None
         reach = reach or Reach()
-        offer = Offer(context.kind, held, context.size, tuple(function.spec for function in reach.functions), reach.children)
+        functions, names = tuple(function.spec for function in reach.functions), tuple(file.name for file in context.attachable)
+        offer = Offer(context.kind, held, context.size, functions, reach.children, names)
         past = (*(followed.cells if followed is not None else ()), *(resumed.cells if resumed is not None else ()))
         seed = followed.runs[0].run_id if followed is not None else self.id
         cell, output = settings.cell_limit, settings.output_limit
@@ -277,8 +279,7 @@ class Run:
                 self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
             parent = above.evidence if above is not None else None
             self.evidence = Evidence(self.context, self._journal, self.id, start.hashes, parent)
-            self._dispatcher.performers["function"] = FunctionPerformer(start.functions)
-            self._dispatcher.follow(start.followed.runs if start.followed is not None else ())
+            _equip(self._dispatcher, start)
             if resumed is None:
                 self._record(asked, sub)
             else:
@@ -538,6 +539,13 @@ class Run:
             limit_used=reached.used if reached is not None else None,
             error=error,
         )
+
+
+def _equip(dispatcher: Dispatcher, start: Start) -> None:
+    """Give a dispatcher what the calls of a run need besides models."""
+    dispatcher.attachments = Attachments(start.context.attachable)
+    dispatcher.performers["function"] = FunctionPerformer(start.functions)
+    dispatcher.follow(start.followed.runs if start.followed is not None else ())
 
 
 def _budget(limits: Limits, resumed: Continuation | None) -> Budget:
