@@ -1,8 +1,8 @@
 """A conversation that comes near the end of its model's window, shortened without asking any model.
 
 First what old cells have shown is cut to its ends; if that does not do, old turns become a list of what they ran. The system
-prompt, the question and the last turns stay, and so does what the variables of the session hold. Only the size that it is shortened
-to decides what comes of a conversation, so the journal keeps no more than that.
+prompt, the question and the last turns stay, and so does what the variables of the session hold. What comes of a conversation
+follows from the size that it is shortened to, so the journal keeps no more than that.
 """
 
 from __future__ import annotations

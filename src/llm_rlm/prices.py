@@ -102,14 +102,11 @@ class Prices:
 
         Of the options `num_ctx`, as Ollama has it, says how many.
         """
-        asked = (model.model_id, *_reference(model), _address(model), _key(model))
-        given = _of_model(self._windows, model)
-        told = (options or {}).get("num_ctx")
-        if given is not None or (isinstance(told, int | str) and str(told).isdecimal() and int(told)):
-            return given if given is not None else int(str(told))
+        told = str((options or {}).get("num_ctx") or "")
+        asked = (model.model_id, *_reference(model), _address(model), _key(model), told)
         if asked not in self._found_windows:
-            found = next(filter(None, (_find(model, name) for name in _reference(model))), None)
-            self._found_windows[asked] = found.context_window if found is not None else None
+            given = _of_model(self._windows, model) or (int(told) if told.isdecimal() else None)
+            self._found_windows[asked] = given or _listed_window(model)
         return self._found_windows[asked]
 
 
@@ -260,6 +257,11 @@ def _listed(model: llm.Model, tier: object) -> Price | None:
         return None
     price = _Listed(found, context)
     return price if price.countable else None
+
+
+def _listed_window(model: llm.Model) -> int | None:
+    found = next(filter(None, (_find(model, name) for name in _reference(model))), None)
+    return found.context_window if found is not None else None
 
 
 def _find(model: llm.Model, name: str) -> ModelInfo | None:

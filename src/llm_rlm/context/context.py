@@ -64,8 +64,9 @@ class Context:
             case "text":
                 return f"`context` is a str of {self.size:,} bytes of text{self._from()}. {_TOO_LARGE}"
             case "large":
+                name = "" if self.attachable else self._from()  # there is not the room for all
                 return (
-                    f"`context` is a text of {self.size:,} bytes{self._from()}, not a str: too large to hold. Slices, `len`,"
+                    f"`context` is a text of {self.size:,} bytes{name}, not a str: too large to hold. Slices, `len`,"
                     " `find`, `count`, `in` and iteration by line work; positions count bytes; for `re` use `grep`."
                 )
             case "many":
