@@ -179,6 +179,11 @@ def test_less_is_shown_of_a_cell_the_fuller_the_window_is(user_path: Path) -> No
     assert {round(size, -2) for size in shown[:3]} == {8_200}
     assert min(shown) < 2_300
     assert all("of 50,001 characters not shown" in request.tool_results[0] for request in server.requests[1:])
+    journal = Journal(journal_path())
+    kept = journal.rows("select length(text) as length from cells join texts on hash = shown_hash order by number")
+    journal.close()
+    # What the record says was shown, which coverage goes by, is what was.
+    assert [row["length"] for row in kept] == shown
 
 
 def test_a_follow_up_question_goes_on_with_the_shortened_history(user_path: Path) -> None:

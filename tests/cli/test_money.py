@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -363,5 +364,5 @@ def test_llms_own_log_has_the_conversation_also_where_it_was_shortened(serve: Se
     result = llm_rlm("?", "-m", "chat", "-c", log, "--window", "6000")
     assert result.exit_code == 0
     assert "history shortened" in result.stderr
-    with sqlite3.connect(user_path / "logs.db") as db:
-        assert db.execute("select count(*) from responses").fetchone() == (13,)
+    with closing(sqlite3.connect(user_path / "logs.db")) as db:
+        assert db.execute("select count(*) from turns").fetchone() == (13,)
