@@ -18,7 +18,7 @@ from llm_rlm import RLM, Limits
 from llm_rlm.context import Document
 from llm_rlm.context.evidence import coverage as looked_at
 from llm_rlm.context.evidence.coverage import Coverage
-from llm_rlm.run import EXECUTE
+from llm_rlm.root.names import EXECUTE
 from llm_rlm.testing import Reply, Request, call
 
 MB = 10**6

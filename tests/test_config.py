@@ -31,6 +31,11 @@ def test_what_the_file_says_holds_and_the_rest_is_as_without_it(file: Path) -> N
     assert load(file) == load()
 
 
+def test_windows_are_read_by_model(file: Path) -> None:
+    file.write_text('[windows]\n"my/model" = 8192\nother = 32_768')
+    assert load().windows == {"my/model": 8192, "other": 32_768}
+
+
 def test_an_empty_file_and_one_with_a_byte_order_mark_are_read(file: Path) -> None:
     file.write_bytes(b"")
     assert load() == Config()
@@ -48,7 +53,7 @@ def test_false_is_no_limit_and_0_is_never(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("max_cots = 1", "there is no key 'max_cots': there are max_cost, cache_days, prices"),
+        ("max_cots = 1", "there is no key 'max_cots': there are max_cost, cache_days, prices, windows"),
         ("max_cost = true", "max_cost must be a number of at least 0 (USD), or false for no limit, not True"),
         ("max_cost = -1", "max_cost must be a number of at least 0"),
         ("max_cost = inf", "max_cost must be a number of at least 0"),
@@ -57,6 +62,9 @@ def test_false_is_no_limit_and_0_is_never(file: Path) -> None:
         ("max_cost = '1'", "or false for no limit, not '1'"),
         ("cache_days = -1", "cache_days must be a number of at least 0 (days; 0 for never), or false for no end, not -1"),
         ("prices = 1", "prices must be a table for each model"),
+        ("windows = 1", "windows must be a table, in tokens, [windows] with a line for each model"),
+        ("[windows]\nm = 0", 'windows."m" must be a whole number above 0, in tokens'),
+        ("[windows]\nm = true", 'windows."m" must be a whole number above 0'),
         ("[prices]\nm = 1", 'prices."m" must be a table'),
         ("[prices.m]\ninput = 1", 'prices."m" lacks output'),
         ("[prices.m]", 'prices."m" lacks input and output'),

@@ -14,8 +14,10 @@ from llm_rlm.drop_in import _options
 from llm_rlm.journal import Journal
 from llm_rlm.model import LONG_PROMPT
 from llm_rlm.prompts import WHEN
+from llm_rlm.providers import attachments
 from llm_rlm.providers.retries import Policy
 from llm_rlm.providers.spending import OUTPUT_TOKENS
+from llm_rlm.root import compaction
 from llm_rlm.rounds import MOST_ROUNDS
 from llm_rlm.sandbox import pending
 from llm_rlm.sandbox.guest import calls, jsontext, mapping
@@ -68,6 +70,10 @@ def test_the_bounds_of_the_sandbox_are_as_its_page_says(claim: str) -> None:
         f"({Policy().broken} where the reply was broken) within {Policy().seconds / 60:g} minutes",
         f"doubles from {Policy().base:g} s to {Policy().longest:g} s",
         f"how long answers serve ({Config().cache_days:g} days)",
+        f"At {compaction.BEGIN:.0%} the conversation".replace("%", " %"),
+        f"is shortened to {compaction.TO:.0%}".replace("%", " %"),
+        f"never less than {compaction.LEAST_SHOWN:,}",
+        f"taken for {attachments.IMAGE_TOKENS:,} tokens",
     ],
 )
 def test_limits_prices_and_retries_are_as_their_page_says(claim: str) -> None:
@@ -103,7 +109,7 @@ def test_ways_in_are_as_their_page_says(claim: str) -> None:
 def test_the_configuration_that_the_page_shows_can_be_read(tmp_path: Path) -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", SPENDING, re.DOTALL)
     (tmp_path / "rlm.toml").write_text(block)
-    assert load(tmp_path / "rlm.toml") == Config(5.0, 30.0, {"my-model": Rate(0.1, 0.4, 0.05)})
+    assert load(tmp_path / "rlm.toml") == Config(5.0, 30.0, {"my-model": Rate(0.1, 0.4, 0.05)}, {"my-model": 8192})
 
 
 def test_every_view_that_the_page_names_is_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from llm_rlm import prompts
 from llm_rlm.context import Context, Document
 from llm_rlm.context.document import Table
+from llm_rlm.context.media import Attachable
 from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.runs.tools import tools_for
 
@@ -31,6 +33,7 @@ VALUES = {
     "end": "Who did it?",
     "conversation": "user: Who?\nassistant: Nobody.",
     "children": "\n- CHILDREN",
+    "turns": "- `print(len(context))`: ok\n- `parts = context.split()`: ok; sets parts",
     "why": "the limit of 30 turns is reached",
     "quotes": "- 'no such words': not in the input",
     "problem": "Expecting value: line 1 column 1 (char 0)",
@@ -78,6 +81,14 @@ CONTEXTS = [
     Context("large", documents=held("n" * 255)),
     Context("many", documents=held("n" * 255) * 1_000, tables=(Table("t" * 255, "/t", 1, "parquet"),) * 1_000),
     Context("many", tables=(Table("t.parquet", "/t", 1, "parquet"),)),
+    *(
+        replace(context, attachable=(Attachable("a.png", "/a.png", "image/png"),) * 1_000)
+        for context in (
+            Context("text", documents=held("n" * 255)),
+            Context("large", documents=held("n" * 255)),
+            Context("many", documents=held("n" * 255) * 1_000, tables=(Table("t" * 255, "/t", 1, "parquet"),) * 1_000),
+        )
+    ),
 ]
 
 
@@ -104,6 +115,10 @@ def test_the_description_of_a_tool_is_whole_and_within_what_providers_take(conte
         (
             Context("many", documents=(*held("a.py", 1), *held("b.py", 2), *held("c.py", 3), *held("d.py", 4))),
             "`context` is a read-only mapping from name to text: 4 texts, 10 bytes (a.py, b.py, c.py, …); `context.names`,",
+        ),
+        (
+            Context("many", attachable=(Attachable("a.png", "/a.png", "image/png"),)),
+            "`context` holds no text. `attachable`: 1 images etc. for `llm_query(attachments=[…])`.",
         ),
         (Context("many", tables=(Table("t", "/t", 1, "sqlite"),)), "`context` holds no text. `sql` can query 1 of its files."),
     ],

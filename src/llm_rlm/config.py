@@ -46,6 +46,8 @@ class Config:
     """Days for which answers of sub-models are used again; 0 for never, None (`false` in the file) for ever."""
     prices: Mapping[str, Rate] = field(default_factory=dict)
     """By model id, name or alias."""
+    windows: Mapping[str, int] = field(default_factory=dict)
+    """Tokens that models take at once, likewise by name: near the end of its window a conversation is shortened."""
 
 
 def load(path: Path | None = None) -> Config:
@@ -84,6 +86,7 @@ def _read(text: str) -> Config:
         _limit("max_cost", found.get("max_cost", default.max_cost), "USD", "no limit"),
         _limit("cache_days", found.get("cache_days", default.cache_days), "days; 0 for never", "no end"),
         _prices(found.get("prices", {})),
+        _windows(found.get("windows", {})),
     )
 
 
@@ -102,6 +105,19 @@ def _prices(found: object) -> dict[str, Rate]:
         message = f"prices must be a table for each model, {form}, not {found!r}"
         raise UsageError(message)
     return {model: _rate(f"prices.{json.dumps(model, ensure_ascii=False)}", rate, form) for model, rate in found.items()}
+
+
+def _windows(found: object) -> dict[str, int]:
+    """Tokens by model."""
+    form = 'in tokens, [windows] with a line for each model such as "my-model" = 8192'
+    if not isinstance(found, dict):
+        message = f"windows must be a table, {form}, not {found!r}"
+        raise UsageError(message)
+    for model, tokens in found.items():
+        if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens <= 0:
+            message = f"windows.{json.dumps(model, ensure_ascii=False)} must be a whole number above 0, {form}, not {tokens!r}"
+            raise UsageError(message)
+    return found
 
 
 def _rate(key: str, found: object, form: str) -> Rate:

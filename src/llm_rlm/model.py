@@ -86,6 +86,7 @@ class Answering:
             key=key,
             log=is_kept(params),
             prices=config.prices,
+            windows=config.windows,
             default_cost=config.max_cost,
             cite=bool(given.get("cite")),
             depth=given.get("depth", 1),

@@ -97,7 +97,7 @@ class RLM(Engine):
         """
         model = models.find(self.model)
         sub_model = model if self.sub_model is None else models.find(self.sub_model)
-        prices = Prices(self.prices)
+        prices = Prices(self.prices, self.windows)
         limits = limits_of(self, prices, model, sub_model)
         if limits.cost is not None or limits.tokens is None:
             return limits.cost

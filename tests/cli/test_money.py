@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -342,3 +343,26 @@ def test_the_toolbox_keeps_no_record_after_logs_off(serve: Serve, log: str, user
     tool = f"RLMToolbox(context_file={json.dumps(log)})"
     assert CliRunner().invoke(cli, ["-m", "chat", "-T", tool, "?", "--no-stream"]).stdout.strip() == "done"
     assert not (user_path / "rlm.db").exists()
+
+
+def test_a_window_is_given_by_option_or_file_and_holds_when_the_run_is_resumed(serve: Serve, log: str, user_path: Path) -> None:
+    cells = [run("print('words ' * 1_000)")] * 12
+    serve(*cells, Reply(status=401, text="no key"), *cells, submit("done"))
+    first = llm_rlm("?", "-m", "chat", "-c", log, "--window", "6000")
+    assert first.exit_code == 1
+    assert "history shortened before turn" in first.stderr
+    (user_path / "rlm.toml").write_text("[windows]\nchat = 10_000_000")
+    again = llm_rlm("resume", "last")
+    assert again.stdout == "done\n"
+    assert "history shortened before turn" in again.stderr
+    unshortened = llm_rlm("?", "-m", "chat", "-c", log)
+    assert "history shortened" not in unshortened.stderr
+
+
+def test_llms_own_log_has_the_conversation_also_where_it_was_shortened(serve: Serve, log: str, user_path: Path) -> None:
+    serve(*[run("print('words ' * 1_000)")] * 12, submit("done"))
+    result = llm_rlm("?", "-m", "chat", "-c", log, "--window", "6000")
+    assert result.exit_code == 0
+    assert "history shortened" in result.stderr
+    with closing(sqlite3.connect(user_path / "logs.db")) as db:
+        assert db.execute("select count(*) from turns").fetchone() == (13,)

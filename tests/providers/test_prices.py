@@ -302,3 +302,17 @@ def test_the_advice_can_be_typed_as_it_stands() -> None:
     assert "--price a/b=IN,OUT (USD per million tokens)" in how_to_give("a/b")
     assert "--price 'my model=IN,OUT'" in how_to_give("my model")
     assert "rlm.toml" in how_to_give("m")
+
+
+def test_the_window_of_a_model_is_that_of_the_table_where_it_is_sure_which_it_is() -> None:
+    assert Prices().window(Chat("gpt-4o")) == 128_000
+    assert Prices().window(Chat("gpt-4o", api_base="http://127.0.0.1:1/v1")) is None
+    assert Prices().window(Plugin("some/model")) is None
+
+
+def test_a_window_that_the_user_gives_beats_the_table_and_the_option_of_ollama() -> None:
+    model = Chat("gpt-4o")
+    assert Prices(windows={"gpt-4o": 9_000}).window(model, {"num_ctx": 4_096}) == 9_000
+    assert Prices(windows={"other": 9_000}).window(model) == 128_000
+    assert Prices().window(Plugin("llama"), {"num_ctx": 4_096}) == 4_096
+    assert Prices().window(Plugin("llama"), {"num_ctx": "4096"}) == 4_096

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_rlm.errors import BrokenReplyError, ModelError
-from llm_rlm.providers.retries import Failure, Policy, failure_of, persist
+from llm_rlm.providers.retries import Failure, Policy, failure_of, is_too_long, persist
 
 REQUEST = httpx2.Request("POST", "http://provider/v1")
 NOON = 1_767_268_800.0
@@ -334,6 +334,49 @@ def test_what_is_raised_before_another_attempt_ends_the_attempts() -> None:
     time = Time()
     with pytest.raises(ModelError):
         persist(work, Policy(), again, time, time.clock)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.",
+        "Your input exceeds the context window of this model. Please adjust your input and try again.",
+        "prompt is too long: 208310 tokens > 200000 maximum",
+        "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        "the request exceeds the available context size, try increasing it",
+        "the input length exceeds the context length",
+        "Input is too long for requested model.",
+        "Please reduce the length of the messages or completion.",
+        "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+        "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+        "the model is loaded with context length of only 4096 tokens, which is not enough",
+    ],
+)
+def test_a_request_that_is_too_long_is_known_by_what_providers_say(message: str) -> None:
+    response = httpx2.Response(400, json={"error": {"message": message}}, request=REQUEST)
+    assert is_too_long(openai.BadRequestError(message, response=response, body=None))
+    assert is_too_long(ValueError(message))
+
+
+def test_a_request_that_is_too_long_is_known_by_its_code() -> None:
+    assert is_too_long(answered(400, {"error": {"code": "context_length_exceeded"}}))
+    assert is_too_long(caused(ModelError(), answered(400, {"code": "context_length_exceeded"})))
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        answered(400, {"error": {"code": "invalid_request_error", "message": "max_tokens is too large"}}),
+        answered(
+            429, {"error": {"code": "rate_limit_exceeded", "message": "Request too large: reduce the length of the input"}}
+        ),
+        answered(401),
+        TimeoutError("too long"),
+    ],
+)
+def test_other_errors_are_not_taken_for_it(problem: Exception) -> None:
+    assert not is_too_long(problem)
 
 
 def test_one_broken_reply_after_other_failures_is_tried_again() -> None:

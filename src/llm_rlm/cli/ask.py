@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import LIMITS, is_given, llm_log, prices, run_options
+from .options import LIMITS, is_given, llm_log, prices, run_options, window
 from .resume import go_on
 from .running import perform, shown_as_usage
 from .schema import schema_of
@@ -111,6 +111,7 @@ def engine_of(given: dict[str, Any]) -> RLM:
         log=is_kept(given),
         llm_log=llm_log(given),
         prices={**config.prices, **prices(given)},
+        windows={**config.windows, **window(given, given["model"])},
         default_cost=config.max_cost,
         cite=given["cite"],
         tools=given["tools"],

@@ -52,6 +52,7 @@ def run_options(*, new: bool) -> Callable[[Callable[..., Any]], Callable[..., An
         click.option(
             "--depth", type=click.IntRange(min=0), default=1 if new else None, show_default=new, help="Levels of child runs"
         ),
+        click.option("--window", type=most, metavar="TOKENS", help="What the root model takes at once, where it is not known"),
         click.option("--price", "prices", multiple=True, metavar="MODEL=IN,OUT", help="A price, in USD per million tokens"),
         click.option("--no-cache", is_flag=True, help="Ask again what an earlier run has asked"),
         click.option("--no-stream", is_flag=True, help="Do not stream the root model's replies"),
@@ -89,6 +90,15 @@ def prices(given: dict[str, Any]) -> dict[str, Rate]:
             message = f"--price: LLM knows no model {name!r}: `llm models` lists those there are"
             raise UsageError(message)
     return found
+
+
+def window(given: dict[str, Any], model: str | None) -> dict[str, int]:
+    """The window that was given, as that of the root model."""
+    if given["window"] is None:
+        return {}
+    import llm  # noqa: PLC0415 - not needed for --help
+
+    return {model or llm.get_default_model(): given["window"]}  # type: ignore[no-untyped-call]
 
 
 def llm_log(given: dict[str, Any]) -> Path | None:

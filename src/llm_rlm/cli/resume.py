@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import LIMITS, is_given, llm_log, prices, run_options
+from .options import LIMITS, is_given, llm_log, prices, run_options, window
 from .running import perform
 from .sources import are_given, source_options, sources_of
 
@@ -61,6 +61,7 @@ def resuming(ctx: click.Context, run: str, given: dict[str, Any]) -> RLM:
         settings=replace(engine.settings, **settings),
         stream=engine.stream and not given["no_stream"],
         prices={**engine.prices, **prices(given)},
+        windows={**engine.windows, **window(given, str(engine.model))},
         depth=given["depth"] if is_given(ctx, "depth") else engine.depth,
         llm_log=llm_log(given),
     )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .document import Document, Skipped, Table
+    from .media import Attachable
 
 _MOST_NAME = 40
 _MOST_NAMED = 3
@@ -31,6 +32,8 @@ class Context:
     documents: tuple[Document, ...] = ()
     tables: tuple[Table, ...] = ()
     """Files that are no text, but that `sql` can query."""
+    attachable: tuple[Attachable, ...] = ()
+    """Files that can go with a prompt: pictures, PDFs, sound."""
     skipped: tuple[Skipped, ...] = ()
     again: Mapping[str, object] | None = None
     """What `Sources.recorded` makes the same sources of, as JSON; None where a part came through a pipe or from Python."""
@@ -44,7 +47,7 @@ class Context:
 
     def describe(self) -> str:
         """What the root model is told of it: type, size and names, never content."""
-        return " ".join(part for part in (self._described(), self._tables()) if part)
+        return " ".join(part for part in (self._described(), self._tables(), self._attachable()) if part)
 
     def discard(self) -> None:
         """Remove what was made for this run."""
@@ -61,8 +64,9 @@ class Context:
             case "text":
                 return f"`context` is a str of {self.size:,} bytes of text{self._from()}. {_TOO_LARGE}"
             case "large":
+                name = "" if self.attachable else self._from()  # there is not the room for all
                 return (
-                    f"`context` is a text of {self.size:,} bytes{self._from()}, not a str: too large to hold. Slices, `len`,"
+                    f"`context` is a text of {self.size:,} bytes{name}, not a str: too large to hold. Slices, `len`,"
                     " `find`, `count`, `in` and iteration by line work; positions count bytes; for `re` use `grep`."
                 )
             case "many":
@@ -71,8 +75,9 @@ class Context:
     def _described_many(self) -> str:
         if not self.documents:
             return "`context` holds no text."
-        named = ", ".join(_short(document.name) for document in self.documents[:_MOST_NAMED])
-        more = ", …" if len(self.documents) > _MOST_NAMED else ""
+        most = 1 if self.attachable else _MOST_NAMED
+        named = ", ".join(_short(document.name) for document in self.documents[:most])
+        more = ", …" if len(self.documents) > most else ""
         return (
             "`context` is a read-only mapping from name to text:"
             f" {len(self.documents):,} texts, {self.size:,} bytes ({named}{more});"
@@ -83,6 +88,11 @@ class Context:
         """That there is something for `sql`."""
         count = len(self.tables) + sum(document.table is not None for document in self.documents)
         return f"`sql` can query {count:,} of its files." if count else ""
+
+    def _attachable(self) -> str:
+        """That there is something to send with prompts."""
+        count = len(self.attachable)
+        return f"`attachable`: {count:,} images etc. for `llm_query(attachments=[…])`." if count else ""
 
     def _from(self) -> str:
         """The name of the one text, if it has one."""

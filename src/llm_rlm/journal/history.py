@@ -29,6 +29,11 @@ class PastTurn:
     """What it added to the conversation, as LLM writes messages."""
     last_why: str | None
     """Why it was to be the last, if it was."""
+    compacted: int | None = None
+    """To how many characters all that was said before had been shortened, if it was, when this turn was asked for."""
+    input: int = 0
+    """Tokens that its provider counted in what it was sent."""
+    output: int = 0
 
 
 @dataclass(frozen=True)
@@ -216,12 +221,14 @@ def _citations(journal: Journal, run_id: str) -> list[dict[str, Any]]:
 
 def _turns(journal: Journal, run_id: str) -> list[PastTurn]:
     rows = journal.rows(
-        "select number, replies.text as reply, said.text as messages, last_why from turns"
+        "select number, replies.text as reply, said.text as messages, last_why, compacted, coalesce(input, 0) as input,"
+        " coalesce(output, 0) as output from turns"
         " join texts as replies on replies.hash = reply_hash join texts as said on said.hash = messages_hash"
         " where run_id = ? and not dropped order by number",
         (run_id,),
     )
-    return [PastTurn(row["number"], json.loads(row["reply"]), json.loads(row["messages"]), row["last_why"]) for row in rows]
+    read = ({"reply": json.loads(row["reply"]), "messages": json.loads(row["messages"])} for row in rows)
+    return [PastTurn(**{**row, **parsed}) for row, parsed in zip(rows, read, strict=True)]
 
 
 def _cells(journal: Journal, run_id: str) -> list[PastCell]:

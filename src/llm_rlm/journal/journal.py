@@ -169,6 +169,10 @@ class Journal:
         columns = {"started": time.time(), "last_why": last_why, **_bound(bound)}
         self.write(lambda db: _insert(db, "turns", run_id=run_id, number=number, sent_hash=_keep(db, sent), **columns))
 
+    def compact_turn(self, run_id: str, number: int, room: int) -> None:
+        """Record that all that was said before a turn has been shortened for it, to so many characters."""
+        self.write(lambda db: _update(db, "turns", {"run_id": run_id, "number": number}, compacted=room))
+
     def retry_turn(self, run_id: str, number: int, *, maybe_paid: bool) -> None:
         """Record that a turn is asked for once more."""
         self.write(

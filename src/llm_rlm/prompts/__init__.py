@@ -26,6 +26,7 @@ WHEN = {
     "follow_up": "A further question over the same session, instead of the question alone.",
     "long_prompt": "Instead of a question, where a drop-in model is given a prompt that is too long to be one.",
     "earlier": "Before a question to a drop-in model that comes with other input than the conversation had so far.",
+    "earlier_turns": "With the question, in place of old turns, once the conversation comes near the end of the window.",
     "last_turn": "With the last turn that the limits leave.",
     "last_turn_code": "The same, for a model that writes blocks of code.",
     "schema": "Added to a sub-call with a schema, for a model that takes none.",

@@ -18,6 +18,7 @@ from llm_rlm.errors import LimitReachedError, ModelError, RLMError
 from llm_rlm.journal import CallRecord, call_key
 
 from . import models, schemas
+from .attachments import Attachments, token_bound
 from .gate import Gate
 from .prices import Prices, how_to_give
 from .retries import Policy, failure_of, persist
@@ -164,6 +165,8 @@ class Dispatcher:
         """Nothing is sent yet. `above` is the dispatcher of the run that this one is a child of."""
         self.performers: dict[CallKind, Performer] = {}
         """Who does what is asked besides questions to models."""
+        self.attachments = Attachments()
+        """The files that can go with prompts."""
         self._journal = journal
         self._run_id = run_id
         self._budget = budget
@@ -266,6 +269,9 @@ class Dispatcher:
             asked |= {"each": True}
         if request.kind != "model":
             asked |= {"kind": request.kind, "payload": request.payload}
+        contents = self.attachments.contents(request.attachments)
+        if contents:
+            asked |= {"attachments": [[each["sha256"] or each["name"], each["sha256"] is None] for each in contents]}
         key = call_key(asked)
         with self._lock:
             self._seen[key] += 1
@@ -331,7 +337,8 @@ class Dispatcher:
             lane = self._lane(call.request.model)
             arguments = self._arguments(call.request, lane)
             schema = json.dumps(arguments["schema"]) if "schema" in arguments else None
-            offers = lane.spending.offers(models.input_bound(arguments["prompt"], call.request.system, schema))
+            bound = models.input_bound(arguments["prompt"], call.request.system, schema)
+            offers = lane.spending.offers(bound + token_bound(arguments.get("attachments", ())))
             offer = self._reserve(offers)
         except ModelError as problem:
             return self._refuse(call, str(problem), "arguments")
@@ -419,7 +426,7 @@ class Dispatcher:
         asked |= {"each": True} if request.each else {}
         asked |= {"mends": True} if call.mends else {}
         asked |= {"payload": request.payload} if request.payload is not None else {}
-        asked |= {"attachments": request.attachments} if request.attachments else {}
+        asked |= {"attachments": self.attachments.contents(request.attachments)} if request.attachments else {}
         model = request.model or self._sub.default.model_id
         return CallRecord(call.key, call.occurrence, model, json.dumps(asked, ensure_ascii=False), call.cell, request.kind)
 
@@ -497,6 +504,8 @@ class Dispatcher:
         arguments: dict[str, Any] = {"prompt": request.prompt, "key": lane.key}
         if request.system is not None:
             arguments["system"] = request.system
+        if request.attachments:
+            arguments["attachments"] = self.attachments.of_call(request.attachments, lane.model)
         if request.schema is not None:
             schema = schemas.parse(request.schema)
             schema = schemas.each_of(schema) if request.each else schema

@@ -74,9 +74,11 @@ class Price(Protocol):
 class Prices:
     """Of each model, what its tokens cost."""
 
-    def __init__(self, given: Mapping[str, Rate] | None = None) -> None:
-        """`given` are the user's own, by model id, name or alias: they beat the table."""
+    def __init__(self, given: Mapping[str, Rate] | None = None, windows: Mapping[str, int] | None = None) -> None:
+        """Both are the user's own, prices and windows in tokens, by model id, name or alias: they beat the table."""
         self._given = dict(given or {})
+        self._windows = dict(windows or {})
+        self._found_windows: dict[tuple[object, ...], int | None] = {}
         self._found: dict[tuple[object, ...], Price | None] = {}
 
     def warm(self) -> None:
@@ -91,22 +93,35 @@ class Prices:
         tier = (options or {}).get("service_tier")
         asked = (model.model_id, *_reference(model), _address(model), _key(model), tier)
         if asked not in self._found:
-            rate = self._given_for(model)
+            rate = _of_model(self._given, model)
             self._found[asked] = _Given(rate) if rate is not None else _listed(model, tier)
         return self._found[asked]
 
-    def _given_for(self, model: llm.Model) -> Rate | None:
-        """The rate given for the model: by its id or alias, else by the name it has at the provider's."""
-        if not self._given or model.model_id in self._given:
-            return self._given.get(model.model_id)
-        import llm  # noqa: PLC0415 - slow to import
+    def window(self, model: llm.Model, options: Mapping[str, object] | None = None) -> int | None:
+        """Tokens that this model takes at once, when it is asked with these options; None where that is not known.
 
-        known = llm.get_model_aliases()
-        for name, rate in self._given.items():
-            # A name that LLM knows is that model's, also where another has the same at its provider's.
-            if (known[name].model_id == model.model_id) if name in known else (name in _reference(model)):
-                return rate
-        return None
+        Of the options `num_ctx`, as Ollama has it, says how many.
+        """
+        told = str((options or {}).get("num_ctx") or "")
+        asked = (model.model_id, *_reference(model), _address(model), _key(model), told)
+        if asked not in self._found_windows:
+            given = _of_model(self._windows, model) or (int(told) if told.isdecimal() else None)
+            self._found_windows[asked] = given or _listed_window(model)
+        return self._found_windows[asked]
+
+
+def _of_model[Given](given: Mapping[str, Given], model: llm.Model) -> Given | None:
+    """What is given for the model: by its id or alias, else by the name it has at the provider's."""
+    if not given or model.model_id in given:
+        return given.get(model.model_id)
+    import llm  # noqa: PLC0415 - slow to import
+
+    known = llm.get_model_aliases()
+    for name, value in given.items():
+        # A name that LLM knows is that model's, also where another has the same at its provider's.
+        if (known[name].model_id == model.model_id) if name in known else (name in _reference(model)):
+            return value
+    return None
 
 
 def parse(text: str) -> tuple[str, Rate]:
@@ -242,6 +257,11 @@ def _listed(model: llm.Model, tier: object) -> Price | None:
         return None
     price = _Listed(found, context)
     return price if price.countable else None
+
+
+def _listed_window(model: llm.Model) -> int | None:
+    found = next(filter(None, (_find(model, name) for name in _reference(model))), None)
+    return found.context_window if found is not None else None
 
 
 def _find(model: llm.Model, name: str) -> ModelInfo | None:

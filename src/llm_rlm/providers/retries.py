@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -106,6 +107,30 @@ def failure_of(problem: BaseException, now: Callable[[], float] = time.time) -> 
         return Failure(retry=False, refused=False, maybe_paid=False)
     broken = any(isinstance(each, BrokenReplyError) for each in chain)
     return Failure(retry=broken or bool(names & _LOST) or bool(codes), refused=False, maybe_paid=True)
+
+
+_TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
+"""Codes of a request that does not fit in the model's window."""
+_SAYS_TOO_LONG = re.compile(
+    r"(?:maximum|max|available|exceeds? the|than the model'?s?) (?:model )?(?:context|prompt) (?:length|size|window|limit)"
+    r"|(?:prompt|input) is too long|input (?:token count|length)\b.{0,80}\bexceed|context length of only"
+    r"|exceeds? (?:the )?(?:model'?s? )?(?:context|maximum number of tokens)"
+    r"|reduce the length of the (?:messages|prompt|input)|too large for model with \d+ maximum context",
+    re.IGNORECASE,
+)
+"""How OpenAI, Anthropic, Gemini, Mistral, Bedrock, Groq, xAI, Ollama, llama.cpp, LM Studio and vLLM say the same."""
+_REFUSALS_OF_LENGTH = frozenset({None, 400, 413, 422, 500})
+"""Statuses with which they say it; 429 is about how many tokens a minute."""
+
+
+def is_too_long(problem: BaseException) -> bool:
+    """Whether the provider says that a request does not fit in the model's window."""
+    for each in _chain(problem):
+        if _status(each) not in _REFUSALS_OF_LENGTH:
+            return False
+        if _TOO_LONG & set(_codes(each)) or _SAYS_TOO_LONG.search(str(each)):
+            return True
+    return False
 
 
 def _of_status(status: int, problem: BaseException, now: Callable[[], float]) -> Failure:

@@ -1,4 +1,4 @@
-"""The conversation with the root model: one turn at a time, its history append-only."""
+"""The conversation with the root model: one turn at a time, append-only until it comes near the end of the model's window."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from llm_rlm.budget import Tokens
 from llm_rlm.providers import models
 
+from . import compaction
+from .compaction import Conversation, shortened, weight
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import llm
 
+    from llm_rlm.journal.history import PastTurn
+
 _RAW = "_raw"
 """Where LLM's Responses models put tool arguments that are not JSON."""
+
+_USUAL_DENSITY, _LEAST_DENSITY, _MOST_DENSITY = 1 / 3, 1 / 8, 2.0
+"""Tokens for each character: where nothing has been counted, and what is believed of a count."""
+_WORTH_IT = 0.9
+"""The share of what it was to which a conversation has to be shortened, to be worth the loss of the provider's cache."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +105,24 @@ class Reply:
         return not self.calls and self.malformed is None
 
 
+def _unknown() -> None:
+    """Where nothing is known of a model's window."""
+
+
 class Root:
     """A root model and all that has been said to it and by it in one run."""
 
-    def __init__(self, model: llm.Model, way: Way, *, key: str | None, system: str, stream: bool) -> None:
-        """Begin a conversation. Nothing is sent yet."""
+    def __init__(
+        self,
+        model: llm.Model,
+        way: Way,
+        *,
+        key: str | None,
+        system: str,
+        stream: bool,
+        window: Callable[[], int | None] = _unknown,
+    ) -> None:
+        """Begin a conversation. Nothing is sent yet. `window` tells how many tokens the model takes, if that is known."""
         self.model = model
         self.way = way
         self.key = key
@@ -111,16 +134,99 @@ class Root:
         """Tokens of the history, as the provider counts them."""
         self._uncounted: list[str] = []
         """Texts of the history that are not in `_counted`."""
+        self._question = 0
+        """How long the history was before the question of the run."""
+        self._weight = 0
+        """Of the history: see `compaction.weight`."""
+        self._density = _USUAL_DENSITY
+        """Tokens for each unit of weight, as the provider has counted them."""
+        self._window = window
+        self._too_long: int | None = None
+        """Tokens that the provider has refused as too many."""
         self._unsent: list[llm.ToolResult] = []
         self._unsaid: list[str] = []
 
-    def recall(self, run_id: str, question: str, messages: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Name the conversation as LLM's log knows it, and go on from what was said before."""
+    def recall(self, run_id: str, question: str, *runs: Sequence[PastTurn]) -> None:
+        """Name the conversation as LLM's log knows it, and go on from what was said before: the turns, run by run.
+
+        It is shortened where it was, and so is the same again.
+        """
+        self._conversation.id, self._conversation.name = run_id, question[:_LONGEST_NAME]
+        said = Conversation()
+        for turns in runs:
+            asked = len(said.messages)
+            said = Conversation(said.messages, asked)
+            for turn in turns:
+                said = shortened(said, turn.compacted) if turn.compacted is not None else said
+                said = Conversation([*said.messages, *turn.messages], said.question)
+        self._take(said)
+        self._uncounted = [json.dumps(message) for message in said.messages]
+        last = next((turns[-1] for turns in reversed(runs) if turns), None)
+        if last is not None and last.input:
+            self._count(Tokens(last.input, last.output), ())
+            self._measure(last.input, self._weight - weight(last.messages[-1:]))
+
+    def begin(self) -> None:
+        """The question of a run comes next: of all that is said before, it stays when the conversation is shortened."""
+        self._question = len(self._history)
+
+    def fill(self, results: Sequence[tuple[ToolCall, str]] = ()) -> float:
+        """The share of the model's window that the conversation fills, with these results; 0 where that is not known."""
+        window = self._known_window()
+        return self._expected([output for _, output in results]) / window if window is not None else 0.0
+
+    def make_room(self, text: str | None, results: Sequence[tuple[ToolCall, str]]) -> int | None:
+        """Shorten what was said, if a turn with this would come near the end of the window.
+
+        To how many characters (see `compaction.weight`); None if nothing was done.
+        """
+        window = self._known_window()
+        unsent, unsaid = self._new(text, results)
+        if window is None or self._expected([*unsaid, *(result.output for result in unsent)]) < compaction.BEGIN * window:
+            return None
+        return self._shorten(window)
+
+    def make_room_anyway(self) -> int | None:
+        """The same after the provider has refused a turn as too long: what it has refused is more than the window."""
+        expected = int(self._expected(()))
+        self._too_long = min(expected, self._known_window() or expected)
+        return self._shorten(self._too_long)
+
+    def _known_window(self) -> int | None:
+        """Tokens that the model takes, as far as that is known; not looked up for a conversation that has not begun."""
+        if not self._history:
+            return None
+        known = [tokens for tokens in (self._too_long, self._window()) if tokens is not None]
+        return min(known, default=None)
+
+    def _expected(self, new: Sequence[str]) -> float:
+        """Tokens that the history is likely to have, with these new texts."""
+        return self._density * (self._weight + sum(map(len, new)))
+
+    def _shorten(self, window: int) -> int | None:
+        """Shorten the history to its share of the window; None where that would not gain much."""
+        room = int(compaction.TO * window / self._density)
+        said = Conversation([message.to_dict() for message in self._history], self._question)
+        made = shortened(said, room)
+        if weight(made.messages) >= _WORTH_IT * self._weight:
+            return None
+        bound = self.input_tokens(None)
+        kept = [json.dumps(message) for message in said.messages]
+        texts = [json.dumps(message) for message in made.messages]
+        self._take(made)
+        # What was counted is no longer a count, but more than it only by what was written in the place of what is gone.
+        new = [text for text in texts if text not in kept]
+        self._counted, self._uncounted = 0, texts
+        afresh = self.input_tokens(None)
+        if bound + models.input_bound(*new) < afresh:
+            self._counted, self._uncounted = bound, new
+        return room
+
+    def _take(self, said: Conversation) -> None:
         import llm  # noqa: PLC0415 - slow to import
 
-        self._conversation.id, self._conversation.name = run_id, question[:_LONGEST_NAME]
-        self._history = [llm.Message.from_dict(message) for message in messages]  # type: ignore[arg-type]
-        self._uncounted = [json.dumps(message) for message in messages]
+        self._history = [llm.Message.from_dict(message) for message in said.messages]  # type: ignore[arg-type]
+        self._question, self._weight = said.question, weight(said.messages)
 
     def input_tokens(self, text: str | None, results: Sequence[tuple[ToolCall, str]] = ()) -> int:
         """At most how many input tokens a turn with this has."""
@@ -148,6 +254,9 @@ class Root:
         self._unsent, self._unsaid = [], []
         heard = self.way.hear(said, response.tool_calls())
         tokens, new = models.tokens_of(response), [message.to_dict() for message in self._history[before:]]
+        replied = weight([message.to_dict() for message in response.messages()])
+        self._weight += weight(new)
+        self._measure(tokens.input, self._weight - replied)
         self._count(tokens, new)
         return Reply(heard.text, heard.calls, tokens, heard.withheld, messages=tuple(new), response=response)
 
@@ -162,6 +271,11 @@ class Root:
             self._counted, self._uncounted = tokens.input + tokens.output, []
         else:
             self._uncounted += [json.dumps(message) for message in new]
+
+    def _measure(self, tokens: int, sent: int) -> None:
+        """Take the provider's count of what weighs so much for the measure of what it will count."""
+        if tokens and sent:
+            self._density = min(max(tokens / sent, _LEAST_DENSITY), _MOST_DENSITY)
 
     def _arguments(self, results: Sequence[llm.ToolResult], options: Mapping[str, object]) -> dict[str, Any]:
         import llm  # noqa: PLC0415 - slow to import

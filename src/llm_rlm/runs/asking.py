@@ -171,9 +171,9 @@ def begin(
 def _recall(root: Root, start: Start, question: str) -> Results:
     """Let the root model know what was said before. Returns the results of tools that it has not been told."""
     followed, turns = start.followed, start.resumed.turns if start.resumed is not None else ()
-    earlier = followed.messages if followed is not None else ()
+    earlier = followed.turns if followed is not None else ()
     session = followed.runs[0].run_id if followed is not None else start.id
-    root.recall(session, question, [*earlier, *(message for turn in turns for message in turn.messages)])
+    root.recall(session, question, *earlier, turns)
     unanswered = followed.results if followed is not None and not turns else ()
     return [(call_from(call), output) for call, output in unanswered]
 
@@ -186,6 +186,7 @@ def _asked(engine: Engine) -> dict[str, object]:
         "sub_options": dict(engine.sub_options),
         "stream": engine.stream,
         "prices": {name: vars(rate) for name, rate in engine.prices.items()},
+        "windows": dict(engine.windows),
         "default_cost": engine.default_cost,
         "cite": engine.cite,
         "tools": list(engine.tools),

@@ -18,7 +18,7 @@ from .functions import prompt_lines
 from .tools import tools_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import llm
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from llm_rlm.root.conversation import Way
 
     from .run import Start
+
+
+def _unknown() -> None:
+    """Where nothing is known of a model's window."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Brief:
     """How it runs code: by calling a tool, or by writing blocks of code. None: by tools, where it supports them."""
     schema: object = None
     """The JSON Schema that the answer has to fit, if there is one."""
+    window: Callable[[], int | None] = _unknown
+    """How many tokens the model takes, if that is known."""
 
 
 def conversation(brief: Brief, start: Start, system: str | None = None) -> Root:
@@ -57,7 +63,8 @@ def conversation(brief: Brief, start: Start, system: str | None = None) -> Root:
     by_tools = brief.protocol == "tools" or (brief.protocol is None and brief.model.supports_tools)
     way: Way = ByTools(_tools(brief, start)) if by_tools else ByCode()
     key = models.key_for(brief.model, brief.key)
-    return Root(brief.model, way, key=key, system=system or _system(brief, start, way), stream=brief.stream)
+    system = system or _system(brief, start, way)
+    return Root(brief.model, way, key=key, system=system, stream=brief.stream, window=brief.window)
 
 
 def submit_name(way: Way) -> str:

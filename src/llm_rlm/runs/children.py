@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llm_rlm import context as contexts
@@ -129,7 +130,8 @@ class Children:
         start = Start(context, parent.settings, resumed, None, Reach(children=depth > 0, spares=self._spares))
         limits, model, options = replace(parent.budget.limits, turns=rules.turns), sub.default, sub.options or {}
         key = sub.key if model.needs_key is not None and model.needs_key == sub.key_for else None
-        brief = Brief(model, model, limits, key=key, options=options, stream=rules.stream, children=depth)
+        window = partial(sub.prices.window, model, options)
+        brief = Brief(model, model, limits, key=key, options=options, stream=rules.stream, children=depth, window=window)
         try:
             root = conversation(brief, start, past.system if past is not None else None)
             asked = Asked(question, model.model_id, limits, keep=False, system=root.system)
@@ -139,8 +141,7 @@ class Children:
             raise
         if depth:
             run.have_children(Children(run, sub, replace(rules, depth=depth), self._spares))
-        said = [message for turn in resumed.turns for message in turn.messages] if resumed is not None else []
-        root.recall(run.id, question, said)
+        root.recall(run.id, question, resumed.turns if resumed is not None else ())
         turns = Turns(root, run, Spending(model, options, sub.prices, limits))
         return run, Loop(root, run, question, turns), resumed
 

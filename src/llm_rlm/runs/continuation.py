@@ -71,8 +71,8 @@ class Followed:
 
     runs: Sequence[Earlier]
     """Oldest first."""
-    messages: Sequence[Mapping[str, Any]] = ()
-    """The conversation with the root model so far, as LLM writes messages."""
+    turns: Sequence[Sequence[PastTurn]] = ()
+    """The turns of the root model so far, of each run."""
     results: Sequence[tuple[Mapping[str, Any], str]] = ()
     """The tool calls of its end that have had no answer yet, and what is to be answered."""
     cells: Sequence[Past] = ()
@@ -95,7 +95,7 @@ def follow(runs: Sequence[PastRun]) -> Followed:
     cells = [cell for run in runs for cell in run.cells]
     return Followed(
         runs=tuple(spans),
-        messages=tuple(message for run in runs for turn in run.turns for message in turn.messages),
+        turns=tuple(run.turns for run in runs),
         results=_unanswered(runs),
         cells=tuple(Past(cell.number, cell.code, cell.output or "") for cell in cells if cell.outcome in _FINISHED),
         stopped=tuple(cell.number for cell in cells if cell.outcome not in _FINISHED),

@@ -45,6 +45,8 @@ class Engine:
     """The database of LLM's own log that gets the root model's responses; None for none."""
     prices: Mapping[str, Rate] = field(default_factory=dict)
     """Prices of models by name, before those that are known."""
+    windows: Mapping[str, int] = field(default_factory=dict)
+    """Windows of models by name, in tokens, before those that are known: near its end the conversation is shortened."""
     default_cost: float | None = None
     """USD: the limit of cost where `limits` has none and the prices of both models are known."""
     functions: Sequence[Callable[..., Any]] = ()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_RESULT = 50_000_000
 """Characters of JSON that a function may return."""
 
-_HELPERS = frozenset({"context", "submit", "budget", "grep", "search", "chunks", "sql", "print", "len"})
+_HELPERS = frozenset({"context", "attachable", "submit", "budget", "grep", "search", "chunks", "sql", "print", "len"})
 _CALLS = frozenset(
     {"llm_query", "llm_batch", "llm_map", "llm_query_batched", "rlm_query", "rlm_query_batch", "rlm_query_batched"}
 )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from llm_rlm import prompts
 from llm_rlm.errors import ModelError, amount
+from llm_rlm.root import compaction
 from llm_rlm.root.conversation import reply_from
 
-from .run import show
 from .tools import perform
 from .turns import AbortedError
 
@@ -74,6 +74,8 @@ class Loop:
         last: str | None = None
         with self._time_limit():
             reply = self._recall(resumed) if resumed is not None else None
+            if reply is None:
+                self._root.begin()
             shown = resumed.shown if resumed is not None else {}
             while True:
                 if reply is not None:
@@ -113,7 +115,9 @@ class Loop:
         if reply.malformed is not None:
             return self._ask_again(reply.malformed)
         self._malformed = 0
-        self._results = [(call, shown.get(number) or self._call(call, number)) for number, call in enumerate(reply.calls)]
+        self._results = []
+        for number, call in enumerate(reply.calls):
+            self._results.append((call, shown.get(number) or self._call(call, number)))
         if reply.withheld is not None:
             if last is None:
                 return prompts.render("answer_withheld")
@@ -143,8 +147,10 @@ class Loop:
         """Call a tool. What is wrong with the call is a result that says what to do."""
         if self._run.answer is not None:
             return "Error: not run, the answer has been submitted."
-        done = perform(self._run, call.name, None if call.malformed else call.arguments, number)
-        return done if isinstance(done, str) else f"{show(done)}\n{standing(self._run.budget, done, self._run.id)}"
+        run = self._run
+        run.shown_limit = compaction.shown_limit(run.settings.output_limit, self._root.fill(self._results))
+        done = perform(run, call.name, None if call.malformed else call.arguments, number)
+        return done if isinstance(done, str) else f"{run.show(done)}\n{standing(run.budget, done, run.id)}"
 
     def _finish(self) -> Finish:
         """What the model last said without submitting it is the best answer there is, if it has not submitted."""

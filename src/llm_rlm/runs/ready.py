@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llm_rlm import context as contexts
@@ -53,7 +54,7 @@ class Ready:
         wanted = engine.schema if resumed is None else resumed.past.settings["asked"].get("schema")
         self.schema = schemas.given(wanted)
         self.engine = engine = replace(engine, schema=self.schema)
-        self.prices = Prices(engine.prices)
+        self.prices = Prices(engine.prices, engine.windows)
         self.prices.warm()
         # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
         known = _models(engine, self.prices) if isinstance(context, Readable) else None
@@ -65,7 +66,7 @@ class Ready:
                 _check_models(past.past, self.model, self.sub.default)
                 _check_functions(past.past, engine)
             system = past.past.system if past is not None else None
-            self.root = conversation(_brief(engine, self.limits, self.model, self.sub.default), self.start, system)
+            self.root = conversation(_brief(engine, self.limits, self.model, self.sub.default, self.prices), self.start, system)
         except BaseException:
             self.discard()
             raise
@@ -152,7 +153,7 @@ def limits_of(engine: Engine, prices: Prices, *both: llm.Model) -> Limits:
     return engine.limits
 
 
-def _brief(engine: Engine, limits: Limits, model: llm.Model, sub_model: llm.Model) -> Brief:
+def _brief(engine: Engine, limits: Limits, model: llm.Model, sub_model: llm.Model, prices: Prices) -> Brief:
     """What the root model is to know."""
     return Brief(
         model,
@@ -166,6 +167,7 @@ def _brief(engine: Engine, limits: Limits, model: llm.Model, sub_model: llm.Mode
         children=engine.depth,
         protocol=engine.protocol,
         schema=engine.schema,
+        window=partial(prices.window, model, engine.options),
     )
 
 

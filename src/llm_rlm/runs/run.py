@@ -17,6 +17,7 @@ from llm_rlm.errors import SandboxError
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import Earlier, child_run
 from llm_rlm.journal.owner import claim, drop_after, let_go, take_over
+from llm_rlm.providers.attachments import Attachments
 from llm_rlm.providers.dispatch import CHILDREN, CONCURRENCY, Dispatcher, Manner, Performer
 from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.sandbox import Answer, CellResult, MissingVariableError, NotAnAnswerError, Offer, Session, Spares
@@ -121,7 +122,8 @@ class Start:
         self._is_lent = False
         held = context.documents[0].path if context.kind in {"text", "json"} else None
         reach = reach or Reach()
-        offer = Offer(context.kind, held, context.size, tuple(function.spec for function in reach.functions), reach.children)
+        functions, names = tuple(function.spec for function in reach.functions), tuple(file.name for file in context.attachable)
+        offer = Offer(context.kind, held, context.size, functions, reach.children, names)
         past = (*(followed.cells if followed is not None else ()), *(resumed.cells if resumed is not None else ()))
         seed = followed.runs[0].run_id if followed is not None else self.id
         cell, output = settings.cell_limit, settings.output_limit
@@ -236,6 +238,9 @@ class Unobserved:
 class Run:
     """One run. Its methods may be called from any thread; cells run one after another."""
 
+    shown_limit: int | None = None
+    """Characters of a cell's output that the root model is shown; None for as many as the sandbox keeps."""
+
     def __init__(
         self, start: Start, sub: SubModels, asked: Asked, observer: Observer | None = None, above: Above | None = None
     ) -> None:
@@ -273,8 +278,7 @@ class Run:
                 self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
             parent = above.evidence if above is not None else None
             self.evidence = Evidence(self.context, self._journal, self.id, start.hashes, parent)
-            self._dispatcher.performers["function"] = FunctionPerformer(start.functions)
-            self._dispatcher.follow(start.followed.runs if start.followed is not None else ())
+            _equip(self._dispatcher, start)
             if resumed is None:
                 self._record(asked, sub)
             else:
@@ -315,6 +319,12 @@ class Run:
         self.observer.turn_started(number)
         sent = json.dumps({"say": say, "results": list(results)}, ensure_ascii=False)
         self._journal.begin_turn(self.id, number, sent, last_why, bound)
+
+    def compact_turn(self, room: int) -> None:
+        """Record that what was said before a turn has been shortened for it, to so many characters."""
+        assert self._turn is not None
+        self._journal.compact_turn(self.id, self._turn, room)
+        self.observer.warned(f"history shortened before turn {self._turn}: it came near the end of the root model's window")
 
     def retry_turn(self, *, maybe_paid: bool) -> None:
         """Record that a turn is asked for once more."""
@@ -402,7 +412,11 @@ class Run:
         if given is not None:
             columns |= {"answer_is_json": given.is_json, "quotes": json.dumps(given.quotes)}
         answer = given.text if given is not None else None
-        self._journal.end_cell(self.id, number, result.output, show(result), answer=answer, **columns)
+        self._journal.end_cell(self.id, number, result.output, self.show(result), answer=answer, **columns)
+
+    def show(self, result: CellResult) -> str:
+        """What the root model is told of a cell, its output within the present limit."""
+        return show(replace(result, output=_narrowed(result, self.shown_limit)))
 
     def submit(self, answer: object = None, variable_name: object = None, quotes: object = None) -> str | None:
         """Take the final answer, with verbatim quotes of the input. A str is what is wrong with it, for the model."""
@@ -526,6 +540,13 @@ class Run:
         )
 
 
+def _equip(dispatcher: Dispatcher, start: Start) -> None:
+    """Give a dispatcher what the calls of a run need besides models."""
+    dispatcher.attachments = Attachments(start.context.attachable)
+    dispatcher.performers["function"] = FunctionPerformer(start.functions)
+    dispatcher.follow(start.followed.runs if start.followed is not None else ())
+
+
 def _budget(limits: Limits, resumed: Continuation | None) -> Budget:
     """A budget, of which a part is used where the run goes on."""
     if resumed is None:
@@ -579,6 +600,16 @@ def _manner(settings: Settings) -> Manner:
 def show(result: CellResult) -> str:
     """A cell's result as a REPL would show it, and what the root model must know of the session."""
     return "\n".join(part for part in (result.output.rstrip("\n"), *result.notes) if part) or "(no output)"
+
+
+def _narrowed(result: CellResult, limit: int | None) -> str:
+    """The output of a cell, its head and its tail, with the true length between them if it is longer than `limit`."""
+    output, total = result.output, max(result.total, len(result.output))
+    # What is within the usual limit has a note of its own in it, and may be longer than it by that.
+    if limit is None or len(output) <= limit or total <= limit:
+        return output
+    head, tail = limit - limit // 2, limit // 2
+    return f"{output[:head]}\n... [{total - limit:,} of {total:,} characters not shown] ...\n{output[len(output) - tail :]}"
 
 
 def _as_answer(answer: object) -> Answer:

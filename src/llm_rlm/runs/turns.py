@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llm_rlm.errors import LimitReachedError, ModelError, RLMError
 from llm_rlm.providers import models
-from llm_rlm.providers.retries import Policy, failure_of, persist
+from llm_rlm.providers.retries import Policy, failure_of, is_too_long, persist
 from llm_rlm.providers.spending import OUTPUT_TOKENS
 
 if TYPE_CHECKING:
@@ -63,14 +63,17 @@ class Turns:
         `last` is why it has to be, if that is known already. There is no reply when none has come by the end of the time limit
         and its grace, or when no limit leaves room for a turn. Raises ModelError and AbortedError.
         """
+        room = self._root.make_room(say, results)
         try:
             offer, results, last = self._reserve(say, results, last)
         except LimitReachedError:
             return None, last
         self._run.begin_turn(say, [output for _, output in results], offer.bound, last)
+        if room is not None:
+            self._run.compact_turn(room)
         last_words = self._root.way.last_turn(last) if last is not None else None
         said = "\n\n".join(part for part in (say, last_words) if part)
-        turn = partial(self._root.ask, said, results, offer.options)
+        turn = partial(self._say, said, results, offer)
         threading.Thread(target=self._ask, args=(turn, offer), name="llm-rlm-root", daemon=True).start()
         reply = self._wait()
         if reply is None or isinstance(reply, Exception):
@@ -114,6 +117,19 @@ class Turns:
         return offers[self._run.budget.reserve_last_turn(self._run.id, [offer.bound for offer in offers])]
 
     # The request
+
+    def _say(self, said: str, results: Results, offer: Offer) -> Reply:
+        """Take a turn. One that is too long for the model's window is asked for once more, after what was said is shortened."""
+        try:
+            return self._root.ask(said, results, offer.options)
+        except Exception as problem:
+            room = self._root.make_room_anyway() if is_too_long(problem) else None
+            if room is None:
+                raise
+            self._run.budget.retry(offer.bound, maybe_paid=False)
+            self._run.retry_turn(maybe_paid=False)
+            self._run.compact_turn(room)
+            return self._root.ask(said, results, offer.options)
 
     def _ask(self, turn: Callable[[], Reply], offer: Offer) -> None:
         """In a thread of its own, because nothing ends a request that hangs."""

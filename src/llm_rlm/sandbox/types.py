@@ -29,6 +29,8 @@ class Offer:
     """Functions that cells can call and the host has: `name`, `doc`, and `parameters`."""
     children: bool = False
     """Whether `rlm_query` starts a child run; else it is a question to a model."""
+    attachable: tuple[str, ...] = ()
+    """Names of files that can go with a prompt."""
 
     @property
     def volumes(self) -> list[tuple[str, str]]:
@@ -44,6 +46,7 @@ class Offer:
             "size": self.size,
             "functions": list(self.functions),
             "children": self.children,
+            "attachable": list(self.attachable),
         }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from llm_rlm.context.context import Context
 from llm_rlm.context.converting import convert
 from llm_rlm.context.document import Document, Skipped, Spool, Table
+from llm_rlm.context.media import Attachable, type_of
 from llm_rlm.context.naming import Names, clean
 from llm_rlm.context.width import fits
 from llm_rlm.errors import UsageError
@@ -27,6 +28,7 @@ _AS_THEY_ARE: frozenset[str | None] = frozenset({"html"})
 """Kinds that in folders and archives are read as they are: there they are more likely code."""
 _IS_PACKED_TAR = re.compile(r"\.(tar\.\w+|t[gbx]z2?)$")
 _NO_FILE = "no file in it"
+_PDF = b"%PDF-"
 _PLAIN_WORDS = {
     "empty": "is empty: there is nothing to ask about",
     "binary": "is a binary file: give text",
@@ -122,6 +124,7 @@ class _Collector:
         self._seen: dict[tuple[int, int], str] = {}
         self._found: list[Document | Table | convert.Job] = []
         self._skipped: list[Skipped] = []
+        self._attachable: list[Attachable] = []
         self._alone = len(sources.names) == 1
 
     def take(self, source: str | Path | Readable) -> None:
@@ -149,9 +152,10 @@ class _Collector:
         made = list(self._converted(cache))
         documents = tuple(each for each in made if isinstance(each, Document))
         tables = tuple(each for each in made if isinstance(each, Table))
-        if not documents and not tables:
+        if not documents and not tables and not self._attachable:
             raise UsageError(_nothing(self._skipped))
         parts: dict[str, Any] = {"documents": documents, "tables": tables, "skipped": tuple(self._skipped)}
+        parts["attachable"] = tuple(self._attachable)
         return Context(_kind(documents, tables), **parts, again=self._sources.record(), spool=self._spool)
 
     # Kinds of sources
@@ -245,8 +249,13 @@ class _Collector:
         origin = origin if made else path
         kind = convert.kind_of(path if start.startswith(b"PK") else name, start, content_type)
         packing = packed.is_packed(start)
+        media = None if made or (packed.is_text(start) and not start.startswith(_PDF)) else type_of(start)
+        if media is not None:
+            name = self._names.unique(name)
+            self._attachable.append(Attachable(name, path, media))
         if kind is not None and (named or kind not in _AS_THEY_ARE):
-            self._found.append(convert.Job(path, self._names.unique(name), kind, origin if made else None))
+            unique = self._names.unique(name) if media is None else name
+            self._found.append(convert.Job(path, unique, kind, origin if made else None))
         elif packing is not None:
             self._packed(path, name, packing, named=named)
         elif not start:

@@ -223,6 +223,31 @@ def requests(prompts: object, system: object, model: object, schema: object) -> 
     return made
 
 
+def attached(names: object, argument: str = "attachments") -> dict[str, object]:
+    """The part of a request that names the files which go with its prompt. Raises TypeError that names the argument."""
+    given = [names] if isinstance(names, str) else [] if names is None else names
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+        message = f"{argument} must be a list of names of files (str), see `attachable`"
+        raise TypeError(message)
+    return {"attachments": [str.__str__(name) for name in given]} if given else {}
+
+
+def all_attached(made: list[dict[str, object]], names: object) -> list[dict[str, object]]:
+    """The requests of a batch with the files that go with each. Raises TypeError or ValueError that names the argument."""
+    if names is None:
+        return made
+    if not isinstance(names, list | tuple) or len(names) != len(made):
+        found = f"{len(names)} of them" if isinstance(names, list | tuple) else type(names).__name__
+        message = (
+            f"attachments must have one entry for each of the {len(made)} prompts, not {found}:"
+            " a name, a list of names, or None; the same for all is [names] * len(prompts)"
+        )
+        raise ValueError(message)
+    return [
+        {**request, **attached(each, f"attachments[{at}]")} for at, (request, each) in enumerate(zip(made, names, strict=True))
+    ]
+
+
 def text_of(name: str, value: object) -> str:
     """A text that may be sent. Raises TypeError or ValueError that names the argument."""
     if not isinstance(value, str):

@@ -105,6 +105,8 @@ class Driver:
             LLMError=LLMError,
             HelperError=asking.HelperError,
         )
+        if setup.get("attachable"):
+            self.namespace["attachable"] = setup["attachable"]
         users = {spec["name"]: functions.made(spec, self.calls) for spec in setup.get("functions", ())}
         self.namespace.update(users)
         if setup["size"] > lazytext.MOST_COUNTED:
@@ -379,17 +381,35 @@ class Driver:
     # Functions for cells
 
     def _llm_query(
-        self, prompt: object, *, system: object = None, model: object = None, schema: object = None
+        self,
+        prompt: object,
+        *,
+        system: object = None,
+        model: object = None,
+        schema: object = None,
+        attachments: object = (),
     ) -> calls.NotAwaited:
-        """Ask a model: `r = await llm_query("Summarize: " + text)`, then `r["response"]`, or `r` as text."""
-        made = calls.request(prompt, system, model, schema)
+        """Ask a model: `r = await llm_query("Summarize: " + text)`, then `r["response"]`, or `r` as text.
+
+        `attachments` are names of files in `attachable` that go with the prompt.
+        """
+        made = {**calls.request(prompt, system, model, schema), **calls.attached(attachments)}
         return calls.NotAwaited("llm_query", lambda: self.calls.ask(made))
 
     def _llm_batch(
-        self, prompts: object, *, system: object = None, model: object = None, schema: object = None
+        self,
+        prompts: object,
+        *,
+        system: object = None,
+        model: object = None,
+        schema: object = None,
+        attachments: object = None,
     ) -> calls.NotAwaited:
-        """Ask a model many things side by side: `rs = await llm_batch(prompts)`, then `rs["responses"]`."""
-        made = calls.requests(prompts, system, model, schema)
+        """Ask a model many things side by side: `rs = await llm_batch(prompts)`, then `rs["responses"]`.
+
+        `attachments` has an entry for each prompt: a name of a file in `attachable`, a list of such, or None.
+        """
+        made = calls.all_attached(calls.requests(prompts, system, model, schema), attachments)
         return calls.NotAwaited("llm_batch", lambda: self.calls.ask_all(made))
 
     def _llm_map(  # noqa: PLR0913 - the signature that cells are promised
