@@ -50,8 +50,11 @@ def keep(packed: str) -> None:
     new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(f"{_key()}\n{packed}", "ascii")
-        new.replace(path)
+        try:
+            new.write_text(f"{_key()}\n{packed}", "ascii")
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
 
 
 def forget() -> None:
