@@ -108,16 +108,13 @@ def ended_by_sigterm() -> Iterator[None]:
 
 def report(result: Result, status: Status, given: Mapping[str, Any]) -> int:
     """Print what came of a run. Returns the exit code."""
-    from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
-
     status.closing(result)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # an answer is printed whatever the terminal's encoding
     if given["json_output"]:
         click.echo(json.dumps(result.as_dict(), ensure_ascii=False, indent=2))
     elif result.answer is not None and result.error is None:
-        text = "\n\n".join(part for part in (result.text, _sourced(result)) if part)
-        click.echo(clean(text) if sys.stdout.isatty() else text)
+        _print_answer(result)
     if (problem := result.problem) is not None:
         click.echo(f"Error: {problem}", err=True)
     if not status.quiet and (advice := _advice(result, given)) is not None:
@@ -127,6 +124,17 @@ def report(result: Result, status: Status, given: Mapping[str, Any]) -> int:
         click.echo(missed, err=True)
         code = LIMITED
     return code
+
+
+def _print_answer(result: Result) -> None:
+    """The answer and its sources; where it is JSON, stdout is nothing else."""
+    from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
+
+    sourced = _sourced(result)
+    text = "\n\n".join(part for part in (result.text, sourced) if part) if isinstance(result.answer, str) else result.text
+    click.echo(clean(text) if sys.stdout.isatty() else text)
+    if sourced and not isinstance(result.answer, str):
+        click.echo(sourced, err=True)
 
 
 def _missed(result: Result, least: float | None) -> str | None:
