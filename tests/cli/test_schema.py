@@ -99,3 +99,11 @@ def test_what_is_no_schema_is_bad_usage(serve: Serve, log: str, schema: str, say
 
 def test_a_schema_for_a_run_that_goes_on_is_refused() -> None:
     assert llm_rlm("--resume", "last", "--schema", "name, age int").exit_code == 2
+
+
+def test_json_is_all_that_stdout_has_though_the_answer_comes_with_quotes(serve: Serve, tmp_path: Path) -> None:
+    (path := tmp_path / "a.log").write_text("one\ntwo\n")
+    serve(run('submit({"n": 2}, quotes=["two"])'))
+    result = CliRunner().invoke(cli, ["rlm", "?", "-c", str(path), "-m", "chat", "--schema", "n int", "--cite"])
+    assert result.stdout == '{\n  "n": 2\n}\n'
+    assert '[1] a.log:2: "two"' in result.stderr
