@@ -17,7 +17,7 @@ from llm_rlm.prompts import WHEN
 from llm_rlm.providers import attachments
 from llm_rlm.providers.retries import Policy
 from llm_rlm.providers.spending import OUTPUT_TOKENS
-from llm_rlm.root.conversation import compaction
+from llm_rlm.root import compaction
 from llm_rlm.rounds import MOST_ROUNDS
 from llm_rlm.sandbox import pending
 from llm_rlm.sandbox.guest import calls, jsontext, mapping

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from llm_rlm.budget import Tokens
 from llm_rlm.providers import models
 
+from . import compaction
 from .compaction import Conversation, shortened, weight
-from .conversation import compaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from llm_rlm import prompts
 from llm_rlm.errors import ModelError, amount
-from llm_rlm.root.conversation import compaction, reply_from
+from llm_rlm.root import compaction
+from llm_rlm.root.conversation import reply_from
 
 from .tools import perform
 from .turns import AbortedError
