@@ -78,7 +78,7 @@ def test_places_in_a_text_with_windows_line_ends_are_those_of_the_file(tmp_path:
     cell = "places = [grep('third')[0].start, context.find('third'), len(context)]\nsubmit(places, quotes=['the third'])"
     result = RLM(scripted(run(cell))).ask("?", path)
     at = data.index(b"the third")
-    assert result.answer == [at, at + len("the "), len(data)]
+    assert result.answer == [at + len("the "), at + len("the "), len(data)]
     assert [(quote["start"], quote["line"]) for quote in result.citations] == [(at, 3)]
 
 

@@ -151,7 +151,8 @@ def test_the_second_ctrl_c_ends_the_chat_and_the_run_can_be_followed(serve: Serv
     models = serve(run("a = 1"), Reply(fault="stall"), run("print(a)"), submit("followed"))
     talk = Talk("-c", str(log), "-m", "chat")
     talk.say("one?")
-    talk.hear("turn 2: asking")
+    while len(models.root_requests) < 2:
+        time.sleep(0.05)
     talk.stop()
     talk.hear("Stopping")
     talk.stop()
