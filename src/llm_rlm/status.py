@@ -193,9 +193,17 @@ def _coverage(result: Result) -> str | None:
     if coverage is None:
         return None
     least, late = ("", "") if coverage.complete else ("at least ", " (there was no time to look for all of it)")
-    line = f"{coverage.read:.0%} of the input was read by code, {least}{coverage.sent:.0%} reached a model{late}"
+    line = f"{_percent(coverage.read)} of the input was read by code, {least}{_percent(coverage.sent)} reached a model{late}"
     untouched = coverage.untouched
     return line + (f"; untouched: {listed(untouched)}" if untouched else "")
+
+
+def _percent(share: float) -> str:
+    """A share as a person reads it: a little is not said to be nothing, nor nearly all to be all."""
+    shown = f"{share:.0%}"
+    if shown == "0%" and share > 0:
+        return "under 1%"
+    return "over 99%" if shown == "100%" and share < 1 else shown
 
 
 def _skipped(result: Result) -> str | None:
