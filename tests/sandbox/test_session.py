@@ -73,7 +73,7 @@ def test_time_in_calls_is_not_counted(session: Notebook, calls: Answering) -> No
     timer.join()
     assert result.output == "'slow'\n"
     assert result.running < 0.5
-    assert result.seconds >= 1.2
+    assert result.seconds > 1  # the timer began before the cell
 
 
 def test_spinning_while_a_call_is_open_gains_nothing(session: Notebook) -> None:
