@@ -69,6 +69,7 @@ def test_too_little_coverage_is_exit_code_3_with_the_documents_named(serve: Serv
     assert "--min-coverage 95%: only 66.0% of the input was touched; too little of logs/b.log" in result.stderr
     serve(*steps)
     assert llm_rlm(*ASK, "-c", "logs/a.log", "--min-coverage", "0.95").exit_code == 0
+    assert "--min-coverage 99.99%: only" in llm_rlm(*ASK, "-c", "logs", "--min-coverage", "99.99%").stderr
 
 
 def test_what_there_was_no_time_for_is_said_and_fails_no_run(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,13 +137,11 @@ def _missed(result: Result, least: float | None) -> str | None:
     if least is None:
         return None
     if coverage is None:
-        return f"--min-coverage {least:.0%}: how much of the input was touched is not known"
+        return f"--min-coverage {100 * least:g}%: how much of the input was touched is not known"
     below = coverage.below(least)
     if not below:
         return None
-    return (
-        f"--min-coverage {least:.0%}: only {coverage.either:.1%} of the input was touched; too little of {clean(listed(below))}"
-    )
+    return f"--min-coverage {100 * least:g}%: only {coverage.either:.1%} of the input was touched; too little of {clean(listed(below))}"
 
 
 def _advice(result: Result, given: Mapping[str, Any]) -> str | None:

@@ -118,7 +118,10 @@ def _zipped(path: str, suffix: str, start: bytes) -> Kind | None:
 
 
 def _members(path: str) -> set[str]:
-    """The names in a zip file; none for one that is broken or has too many."""
+    """The names in a zip file; none for one that is broken, is of a version that `zipfile` cannot read, or has too many.
+
+    Such a file is no document; what reads archives then says why it is skipped.
+    """
     try:
         with Path(path).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
