@@ -141,7 +141,8 @@ def _missed(result: Result, least: float | None) -> str | None:
     below = coverage.below(least)
     if not below:
         return None
-    return f"--min-coverage {100 * least:g}%: only {coverage.either:.1%} of the input was touched; too little of {clean(listed(below))}"
+    touched = f"only {coverage.either:.1%} of the input was touched"
+    return f"--min-coverage {100 * least:g}%: {touched}; too little of {clean(listed(below))}"
 
 
 def _advice(result: Result, given: Mapping[str, Any]) -> str | None:
