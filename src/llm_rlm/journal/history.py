@@ -194,11 +194,13 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
     )
 
 
-def followed_by(journal: Journal, past: PastRun) -> list[PastRun]:
+def runs_before(journal: Journal, past: PastRun) -> list[PastRun]:
     """The runs before it in its session, oldest first."""
     found: list[PastRun] = []
-    while (past.follows if not found else found[0].follows) is not None:
-        found.insert(0, past_run(journal, str(past.follows if not found else found[0].follows)))
+    before = past.follows
+    while before is not None:
+        found.insert(0, past_run(journal, before))
+        before = found[0].follows
     return found
 
 

@@ -10,7 +10,7 @@ from llm_rlm import context as contexts
 from llm_rlm.context import Sources
 from llm_rlm.errors import UsageError, amount
 from llm_rlm.journal import Journal
-from llm_rlm.journal.history import find_run, followed_by, past_run
+from llm_rlm.journal.history import find_run, past_run, runs_before
 from llm_rlm.journal.owner import refuse_if_owned
 
 from .continuation import continuation, follow
@@ -82,7 +82,7 @@ def read_session(run: str) -> list[PastRun]:
     journal = Journal(journal_path())
     try:
         past = past_run(journal, find_run(journal, run))
-        before = followed_by(journal, past)
+        before = runs_before(journal, past)
     finally:
         journal.close()
     if past.parent is not None:
