@@ -1,6 +1,8 @@
 """Models whose replies are written down in the test."""
 
 import os
+import time
+from collections.abc import Callable
 
 import llm
 
@@ -67,3 +69,11 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Wait for a condition; whether it came about."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()

@@ -19,7 +19,7 @@ from llm_rlm.runs.resume import Following, read_session
 from llm_rlm.runs.run import journal_path
 from llm_rlm.runs.session import Session
 from llm_rlm.testing import Reply, ScriptedModel
-from scripts import alive, run, scripted, submit, submit_variable
+from scripts import alive, run, scripted, submit, submit_variable, until
 
 if TYPE_CHECKING:
     import llm
@@ -258,7 +258,9 @@ def test_a_worker_that_is_killed_between_two_questions_is_replaced_with_its_vari
 
     with RLM(model, ScriptedModel(sub, "sub"), settings=Settings(cache_days=0)).session("x") as session:
         session.ask("1?")
-        os.kill(session._ready.start.session._connection.worker.pid, signal.SIGKILL)
+        connection = session._ready.start.session._connection
+        os.kill(connection.worker.pid, signal.SIGKILL)
+        assert until(lambda: not connection.mailbox._events.empty())  # a thread notices the end
         assert session.ask("2?").answer == "two"
     assert ("['yes', 'yes']" in seen[-1], len(asked)) == (True, 1)
 

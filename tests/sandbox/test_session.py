@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ import pytest
 from llm_rlm.calls import CallReply
 from llm_rlm.errors import SandboxError
 from llm_rlm.sandbox import MissingVariableError, NotAnAnswerError, Offer, Past
+from scripts import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,14 +26,6 @@ if TYPE_CHECKING:
 
     type Make = Callable[..., Notebook]
     type MakeOffer = Callable[[bytes], Offer]
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Wait for a condition; whether it came about."""
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
 
 
 def once(condition: Callable[[], bool], act: Callable[[], None]) -> None:
