@@ -35,12 +35,12 @@ from llm_rlm import RLM, Limits, Result
 from llm_rlm.budget import Budget
 from llm_rlm.calls import CallReply, CallRequest
 from llm_rlm.config import Rate
+from llm_rlm.events import Event, RunStarted
 from llm_rlm.journal import Journal
 from llm_rlm.providers.dispatch import Dispatcher, Manner, SubModels
 from llm_rlm.providers.models import find, keep_clients
 from llm_rlm.providers.prices import Prices
 from llm_rlm.root.names import EXECUTE, SUBMIT
-from llm_rlm.runs.run import Unobserved
 from llm_rlm.testing import Faulty, Reply, Request, ScriptedServer, call, say
 
 ROOT, SUB = "root", "sub"
@@ -587,7 +587,7 @@ def quick(request: Request) -> Reply:
     return play(cells, request) if request.tools else answer_to(request)
 
 
-class Samples(Unobserved):
+class Samples:
     """Looks at this process and its worker as a run goes on."""
 
     def __init__(self) -> None:
@@ -595,8 +595,9 @@ class Samples(Unobserved):
         """Calls so far, bytes of the host, of its worker, descriptors and threads."""
         self._over = threading.Event()
 
-    def run_started(self, budget: Budget) -> None:
-        threading.Thread(target=self._sample, args=(budget,), daemon=True).start()
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            threading.Thread(target=self._sample, args=(event.budget,), daemon=True).start()
 
     def end(self) -> None:
         self._over.set()

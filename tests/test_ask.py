@@ -15,6 +15,7 @@ import llm
 import pytest
 
 from llm_rlm import RLM, Limits, MissingKeyError, RunFailedError, UnknownModelError, UsageError
+from llm_rlm.events import CellStarted, Event, TurnStarted
 from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.testing import Reply, ScriptedModel, ToolCall, call, say
 from scripts import raw, run, scripted, submit, submit_variable
@@ -320,21 +321,17 @@ def test_cancelling_aask_ends_the_run_and_asks_no_further(temporary: Path) -> No
     asked: list[int] = []
     in_cell = threading.Event()
 
-    class Watching:
-        def run_started(self, budget: object) -> None: ...
-        def turn_started(self, number: int) -> None:
-            asked.append(number)
-
-        def cell_started(self, *_: object) -> None:
-            in_cell.set()
-
-        def cell_output(self, text: str) -> None: ...
-        def cell_finished(self, result: object) -> None: ...
-        def helping(self, text: str) -> None: ...
-        def warned(self, text: str) -> None: ...
+    def watch(event: Event) -> None:
+        match event:
+            case TurnStarted():
+                asked.append(event.number)
+            case CellStarted():
+                in_cell.set()
+            case _:
+                pass
 
     async def cancelled() -> None:
-        task = asyncio.create_task(RLM(scripted(run("while True: pass"))).aask("?", context="x", observer=Watching()))
+        task = asyncio.create_task(RLM(scripted(run("while True: pass"))).aask("?", context="x", observer=watch))
         await asyncio.to_thread(in_cell.wait, 20)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llm_rlm import RLM, Limits, RunFailedError, Settings
+from llm_rlm.events import Event, Warned
 from llm_rlm.journal import Journal
 from llm_rlm.runs.resume import Following
-from llm_rlm.runs.run import Unobserved, journal_path
+from llm_rlm.runs.run import journal_path
 from llm_rlm.runs.session import Session
 from llm_rlm.testing import Reply, Request, ScriptedServer, say
 from scripts import run, submit, submit_variable
@@ -136,12 +137,12 @@ def test_a_long_history_is_compacted_near_the_window_and_variables_keep_their_va
     server = Strict(long_run("tools", 60))
     seen: list[str] = []
 
-    class Watching(Unobserved):
-        def warned(self, text: str) -> None:
-            seen.append(text)
+    def watch(event: Event) -> None:
+        if isinstance(event, Warned):
+            seen.append(event.text)
 
     with server.at(user_path):
-        result = engine("chat", 61).ask("?", context="x", observer=Watching())
+        result = engine("chat", 61).ask("?", context="x", observer=watch)
     assert result.answer == list(range(1, 60))
     turns = compacted_turns()
     assert seen == [f"history shortened before turn {turn}: it came near the end of the root model's window" for turn in turns]

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
         UnknownModelError,
         UsageError,
     )
+    from .events import Observer
     from .rlm import RLM
     from .runs.result import Result, RunFailedError
-    from .runs.run import Observer, Settings
+    from .runs.run import Settings
     from .runs.session import Session
     from .toolbox import RLMToolbox
 
@@ -53,7 +54,7 @@ _HOMES = {
     "RLM": "rlm",
     "Result": "runs.result",
     "RunFailedError": "runs.result",
-    "Observer": "runs.run",
+    "Observer": "events",
     "Session": "runs.session",
     "Settings": "runs.run",
     "RLMToolbox": "toolbox",

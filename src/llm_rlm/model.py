@@ -19,11 +19,12 @@ from .budget import Limits
 from .config import load
 from .context import Readable, Sources
 from .errors import SandboxError, UsageError
+from .events import CellFinished, CellStarted, TurnRetried, TurnStarted, Warned
 from .rlm import RLM
 from .runs.llmlog import is_kept
 from .runs.result import RunFailedError
 from .runs.resume import Following
-from .runs.run import Settings, Unobserved
+from .runs.run import Settings
 from .runs.session import Session
 from .status import clean, with_references
 
@@ -32,11 +33,10 @@ if TYPE_CHECKING:
 
     import llm
 
+    from .events import Event, Observer
     from .registry import Entry
     from .runs.asking import Asking
     from .runs.result import Result
-    from .runs.run import Observer
-    from .sandbox import CellResult
 
 LONG_PROMPT = 20_000
 """Characters of a prompt from which on it is the context, and not the question."""
@@ -170,8 +170,8 @@ def _can_go_on(problem: BaseException) -> bool:
     return isinstance(problem, RunFailedError | UsageError) and not isinstance(problem.__cause__, SandboxError)
 
 
-class _Progress(Unobserved):
-    """Says what a run does, a line at a time."""
+class _Progress:
+    """An observer that says what a run does, a line at a time."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -180,21 +180,21 @@ class _Progress(Unobserved):
         """Say nothing more, to nobody."""
         self._say = _say_nothing
 
-    def turn_started(self, number: int) -> None:
-        """Say which turn it is."""
-        self._say(f"turn {number}")
-
-    def cell_started(self, number: int, code: str) -> None:
-        """Show the code: it is how the model reasons."""
-        self._say(f"cell {number}:\n{clean(code)}")
-
-    def cell_finished(self, result: CellResult) -> None:
-        """Say how long it took."""
-        self._say(f"({result.seconds:.1f} s)")
-
-    def warned(self, text: str) -> None:
-        """Say it."""
-        self._say(f"Warning: {text}")
+    def __call__(self, event: Event) -> None:
+        """Say it, if it is of interest. The code is how the model reasons."""
+        match event:
+            case TurnStarted():
+                self._say(f"turn {event.number}")
+            case CellStarted():
+                self._say(f"cell {event.number}:\n{clean(event.code)}")
+            case CellFinished():
+                self._say(f"({event.seconds:.1f} s)")
+            case TurnRetried():
+                self._say("Warning: the root model did not answer and is asked again")
+            case Warned():
+                self._say(f"Warning: {event.text}")
+            case _:
+                pass
 
 
 def _say_nothing(_: str) -> None:

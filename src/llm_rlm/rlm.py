@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from .context import AnyContext
+    from .events import Observer
     from .runs.result import Result
-    from .runs.run import Observer
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,16 @@ import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import amount
+from .events import (
+    CellFinished,
+    CellOutput,
+    CellStarted,
+    Progressed,
+    RunStarted,
+    TurnRetried,
+    TurnStarted,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,20 +26,23 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from .budget import Budget, Usage
+    from .events import Event
     from .runs.result import Result
-    from .sandbox import CellResult
 
 _MOST_NAMED = 3
 _LONGEST_QUOTE = 200
 
 
 class Status:
-    """An Observer that tells the user where the run is."""
+    """An observer that tells the user where the run is."""
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         """Say nothing if quiet; show cells and their output if verbose."""
         self.quiet = quiet
         self._verbose = verbose and not quiet
+        self._run: str | None = None
+        self._models: dict[str, str] = {}
+        """The root models of the runs."""
         self._turn = 0
         self._doing = "starting"
         self._helping = ""
@@ -54,35 +67,52 @@ class Status:
         if self._spinner is not None:
             self._spinner.stop()
 
-    def run_started(self, budget: Budget) -> None:
+    def __call__(self, event: Event) -> None:
+        """Show it. Of child runs, only what is not as the user would expect."""
+        match event:
+            case RunStarted():
+                self._began(event)
+            case Warned():
+                self._print(f"Warning: {clean(event.text)}")
+            case TurnRetried():
+                self._print(f"Warning: {self._models.get(event.run, 'the root model')} did not answer and is asked again")
+            case Progressed():
+                self._helping = event.text
+            case _ if event.run == self._run:
+                self._show_own(event)
+            case _:
+                pass
+
+    def _show_own(self, event: Event) -> None:
+        """Show what happens in the run that was asked."""
+        match event:
+            case TurnStarted():
+                self._turn = event.number
+                self._say(f"turn {event.number}: asking the root model")
+            case CellStarted():
+                self._say(f"turn {self._turn}: running cell {event.number}")
+                if self._verbose:
+                    self._print(f"\n[{event.number}] " + clean(event.code).replace("\n", "\n    "))
+            case CellOutput() if self._verbose:
+                self._streamed += len(event.text)
+                self._print(clean(event.text), end="")
+            case CellFinished() if self._verbose:
+                self._show_rest(event)
+            case _:
+                pass
+
+    def _began(self, event: RunStarted) -> None:
         """From here on the live line says what is used."""
-        self._budget = budget
-        self._turn = budget.usage.turns
+        self._models[event.run] = event.model or "the root model"
+        if event.parent is None:
+            self._run, self._budget, self._turn = event.run, event.budget, event.budget.usage.turns
 
-    def turn_started(self, number: int) -> None:
-        """Show which turn it is."""
-        self._turn = number
-        self._say(f"turn {number}: asking the root model")
-
-    def cell_started(self, number: int, code: str) -> None:
-        """Show the cell if asked to."""
-        self._say(f"turn {self._turn}: running cell {number}")
-        if self._verbose:
-            self._print(f"\n[{number}] " + clean(code).replace("\n", "\n    "))
-
-    def cell_output(self, text: str) -> None:
-        """Show it if asked to, as it comes."""
-        if self._verbose:
-            self._streamed += len(text)
-            self._print(clean(text), end="")
-
-    def cell_finished(self, result: CellResult) -> None:
-        """Show the output if asked to."""
-        if self._verbose:
-            rest, self._streamed = result.output[self._streamed :], 0
-            line_open = result.output and not result.output.endswith("\n")
-            notes = "".join(f"{note}\n" for note in result.notes)
-            self._print(clean(rest + ("\n" if line_open else "") + notes) + f"({result.seconds:.2f} s)")
+    def _show_rest(self, event: CellFinished) -> None:
+        """What of a cell's output has not been shown as it came, and how long it took."""
+        rest, self._streamed = event.output[self._streamed :], 0
+        line_open = event.output and not event.output.endswith("\n")
+        notes = "".join(f"{note}\n" for note in event.notes)
+        self._print(clean(rest + ("\n" if line_open else "") + notes) + f"({event.seconds:.2f} s)")
 
     def closing(self, result: Result) -> None:
         """The last line: what it took."""
@@ -111,14 +141,6 @@ class Status:
             f"{turns}, {calls}, {usage.input:,} + {usage.output:,} tokens, {_cost(usage)}, "
             f"{result.seconds:.1f} s, run {result.run_id}{end}"
         )
-
-    def helping(self, text: str) -> None:
-        """Show it on the live line, as long as it lasts."""
-        self._helping = text
-
-    def warned(self, text: str) -> None:
-        """Show it on a line of its own."""
-        self._print(f"Warning: {clean(text)}")
 
     def _say(self, text: str) -> None:
         if self._spinner is not None:

@@ -233,13 +233,16 @@ class Journal:
         """Record a call before it is sent, and the most it can take. Returns its id."""
         return self._add_call(run_id, call, None, state="sent", **_bound(bound))
 
-    def refuse_call(self, run_id: str, call: CallRecord, shown: str, why: str) -> None:
-        """Record a call that is not sent: what its cell is told, and whether a `limit`, a `stop` or its `arguments` are why."""
-        self._add_call(run_id, call, None, state="refused", shown_error=shown, error=why, ended=time.time())
+    def refuse_call(self, run_id: str, call: CallRecord, shown: str, why: str) -> int:
+        """Record a call that is not sent: what its cell is told, and whether a `limit`, a `stop` or its `arguments` are why.
 
-    def serve_call(self, run_id: str, call: CallRecord, kept: Kept) -> None:
-        """Record a call that an answer of an earlier run serves."""
-        self._add_call(run_id, call, kept.answer, state="answered", cached_from=kept.call, ended=time.time())
+        Returns its id.
+        """
+        return self._add_call(run_id, call, None, state="refused", shown_error=shown, error=why, ended=time.time())
+
+    def serve_call(self, run_id: str, call: CallRecord, kept: Kept) -> int:
+        """Record a call that an answer of an earlier run serves. Returns its id."""
+        return self._add_call(run_id, call, kept.answer, state="answered", cached_from=kept.call, ended=time.time())
 
     def retry_call(self, call: int, error: str, *, maybe_paid: bool) -> None:
         """Record that an attempt failed and another follows."""

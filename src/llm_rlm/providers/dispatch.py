@@ -15,6 +15,7 @@ from llm_rlm import prompts
 from llm_rlm.budget import Bound, Spent
 from llm_rlm.calls import CallReply, CallRequest
 from llm_rlm.errors import LimitReachedError, ModelError, RLMError
+from llm_rlm.events import CallFinished, CallRetried, CallsAsked, CallStarted, unobserved
 from llm_rlm.journal import CallRecord, call_key
 
 from . import models, schemas
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from llm_rlm.budget import Budget
     from llm_rlm.calls import CallKind
+    from llm_rlm.events import CallState, Observer
     from llm_rlm.journal import Journal
     from llm_rlm.journal.history import Earlier
 
@@ -167,6 +169,8 @@ class Dispatcher:
         """Who does what is asked besides questions to models."""
         self.attachments = Attachments()
         """The files that can go with prompts."""
+        self.tell: Observer = unobserved
+        """Is told what becomes of calls."""
         self._journal = journal
         self._run_id = run_id
         self._budget = budget
@@ -198,6 +202,8 @@ class Dispatcher:
         """Start calls; each is delivered once. Returns at once."""
         calls = [self._number(request) for request in requests]
         fresh = [call for call in calls if not self._join(call, deliver)]
+        if fresh and not requests[0].replay:
+            self.tell(CallsAsked(self._run_id, fresh[0].cell, len(fresh)))
         for pool, kinds in ((self._shared.calls, {"model", "function"}), (self._shared.children(self._depth), {"run"})):
             pool.submit([partial(self._answer, call) for call in fresh if call.request.kind in kinds])
 
@@ -259,7 +265,7 @@ class Dispatcher:
     def _number(self, request: CallRequest) -> _Call:
         """Five equal prompts are five samples: each has a number of its own, the same when its cell runs again."""
         asked: dict[str, object] = {
-            "model": request.model or self._sub.default.model_id,
+            "model": self._name(request),
             "options": self._options(request.model),
             "prompt": request.prompt,
             "system": request.system,
@@ -370,10 +376,12 @@ class Dispatcher:
             self._journal.end_call(number, reply.text, Spent(cost=0.0), servable=False)
             if reply.held_up:
                 self._journal.hold_up_call(number)
+            self._tell_end(call, number, "answered", reply)
             return _checked(call.request, reply.text)
         self._journal.fail_call(number, "stop" if stopped else "limit" if reply.held_up else reply.error, reply.error)
         if call.request.kind == "run":
             self._budget.fail_child()
+        self._tell_end(call, number, "failed", reply)
         return reply
 
     def _begin(self, call: _Call) -> int:
@@ -381,9 +389,12 @@ class Dispatcher:
         if call.request.kind == "run":
             number = self._journal.begin_again(self._run_id, call.key, call.occurrence) if self._rewound else None
             if number is not None:
+                self._tell_start(call, number)
                 return number
             self._budget.count_child()
-        return self._journal.begin_call(self._run_id, self._record(call), Bound())
+        number = self._journal.begin_call(self._run_id, self._record(call), Bound())
+        self._tell_start(call, number)
+        return number
 
     def _recorded(self, call: _Call) -> CallReply | None:
         """What the journal has of this very call, asked by the same cell before."""
@@ -402,9 +413,11 @@ class Dispatcher:
         kept = self._journal.answer_for(call.key, call.occurrence, self._cached_since)
         if kept is None:
             return None
-        self._journal.serve_call(self._run_id, self._record(call), kept)
+        number = self._journal.serve_call(self._run_id, self._record(call), kept)
         self._budget.count_cached()
-        return _checked(call.request, kept.answer)
+        reply = _checked(call.request, kept.answer)
+        self._tell_end(call, number, "cached", reply)
+        return reply
 
     def _reserve(self, offers: Sequence[Offer]) -> Offer | None:
         """Room in the budget for a call; None once stopped. Raises LimitReachedError."""
@@ -416,9 +429,12 @@ class Dispatcher:
         if why != "arguments":
             self.held_up.add(call.cell)
         self._refused += 1
+        number = None
         if self._refused <= _MOST_REFUSED_RECORDED:
-            self._journal.refuse_call(self._run_id, self._record(call), shown, why)
-        return CallReply(0, error=shown)
+            number = self._journal.refuse_call(self._run_id, self._record(call), shown, why)
+        reply = CallReply(0, error=shown)
+        self._tell_end(call, number, "refused", reply)
+        return reply
 
     def _record(self, call: _Call) -> CallRecord:
         request = call.request
@@ -427,7 +443,7 @@ class Dispatcher:
         asked |= {"mends": True} if call.mends else {}
         asked |= {"payload": request.payload} if request.payload is not None else {}
         asked |= {"attachments": self.attachments.contents(request.attachments)} if request.attachments else {}
-        model = request.model or self._sub.default.model_id
+        model = self._name(request)
         return CallRecord(call.key, call.occurrence, model, json.dumps(asked, ensure_ascii=False), call.cell, request.kind)
 
     def _send(self, call: _Call, sending: _Sending) -> CallReply:
@@ -437,6 +453,7 @@ class Dispatcher:
             sending.leave()
             self._budget.give_back_call(sending.offer.bound)
             raise
+        self._tell_start(call, number)
         again = partial(self._again, sending, number)
         try:
             completion = persist(sending.attempt, self._manner.policy, again, self._stopped)
@@ -448,6 +465,7 @@ class Dispatcher:
         """Before another attempt: count it, and record that the last one failed."""
         self._budget.retry(sending.offer.bound, maybe_paid=failure.maybe_paid)
         self._journal.retry_call(number, sending.error, maybe_paid=failure.maybe_paid)
+        self.tell(CallRetried(self._run_id, number, sending.error, failure.maybe_paid))
 
     def _settle(self, call: _Call, number: int, sending: _Sending, completion: Completion) -> CallReply:
         """Record an answer that was paid, before anybody sees it."""
@@ -456,12 +474,15 @@ class Dispatcher:
         if wrong is not None:
             self._budget.end_call(bound, spent, failed=True)
             self._journal.fail_call(number, wrong, wrong, spent)
-            return CallReply(0, error=wrong)
+            failed = CallReply(0, error=wrong)
+            self._tell_end(call, number, "failed", failed, spent)
+            return failed
         reply = _checked(call.request, completion.text)
         try:
             self._journal.end_call(number, completion.text, spent, servable=reply.error is None)
         finally:
             self._budget.end_call(bound, spent, failed=False)
+        self._tell_end(call, number, "answered", reply, spent)
         return reply
 
     def _fail(self, call: _Call, number: int, sending: _Sending, problem: Exception) -> CallReply:
@@ -473,7 +494,23 @@ class Dispatcher:
         error, public = held_up or sending.error, str(problem) if isinstance(problem, RLMError) else public_error(problem)
         self._budget.end_call(sending.offer.bound, None, failed=True, maybe_paid=maybe_paid)
         self._journal.fail_call(number, error, public, maybe_paid=maybe_paid)
-        return CallReply(0, error=public)
+        reply = CallReply(0, error=public)
+        self._tell_end(call, number, "failed", reply)
+        return reply
+
+    def _tell_start(self, call: _Call, number: int) -> None:
+        request = call.request
+        self.tell(CallStarted(self._run_id, number, call.cell, request.kind, self._name(request), request.prompt))
+
+    def _tell_end(
+        self, call: _Call, number: int | None, state: CallState, reply: CallReply, spent: Spent | None = None
+    ) -> None:
+        kind, model = call.request.kind, self._name(call.request)
+        self.tell(CallFinished(self._run_id, number, call.cell, kind, model, state, reply.text, reply.error, spent))
+
+    def _name(self, request: CallRequest) -> str:
+        """The model that is asked, by name."""
+        return request.model or self._sub.default.model_id
 
     # Models
 

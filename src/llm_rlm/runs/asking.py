@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llm_rlm.context import AnyContext, Context
+    from llm_rlm.events import Observer
     from llm_rlm.root.conversation import Root
 
     from .engine import Engine
     from .result import Finish
     from .resume import Following, Resumption
-    from .run import Observer
     from .turns import Results
 
 
@@ -97,7 +97,7 @@ class Asking:
         finally:
             wrong = self._log.write() if self._log is not None else None
             if wrong is not None:
-                self._run.observer.warned(wrong)
+                self._run.warn(wrong)
 
     def close(self) -> None:
         """End the session that was left. Safe to call more than once."""

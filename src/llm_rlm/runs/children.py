@@ -21,7 +21,7 @@ from llm_rlm.sandbox import Spares
 from .briefing import Brief, conversation
 from .continuation import continuation
 from .loop import Loop
-from .run import Asked, Reach, Run, Start, Unobserved
+from .run import Asked, Reach, Run, Start
 from .turns import AbortedError, Turns
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from llm_rlm.providers.dispatch import SubModels
 
     from .continuation import Continuation
-    from .run import Observer
 
 _PATIENCE = 5.0
 """Seconds that the end of a run waits for children that were stopped."""
@@ -135,7 +134,7 @@ class Children:
         try:
             root = conversation(brief, start, past.system if past is not None else None)
             asked = Asked(question, model.model_id, limits, keep=False, system=root.system)
-            run = Run(start, sub, asked, _Seen(parent.observer), parent.above(number))
+            run = Run(start, sub, asked, parent.tell, parent.above(number))
         except BaseException:
             start.discard()
             raise
@@ -165,13 +164,6 @@ class Children:
                 return contexts.from_any(None)
         message = "its context cannot be read"
         raise UsageError(message)
-
-
-class _Seen(Unobserved):
-    """What the observer of a run sees of its children: warnings."""
-
-    def __init__(self, observer: Observer) -> None:
-        self.warned = observer.warned  # type: ignore[method-assign]
 
 
 def _answer(run: Run, loop: Loop, resumed: Continuation | None) -> CallReply:

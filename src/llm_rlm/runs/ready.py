@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from llm_rlm import context as contexts
 from llm_rlm.context import Readable
 from llm_rlm.errors import UsageError
+from llm_rlm.events import Progressed, unobserved
 from llm_rlm.providers import models, schemas
 from llm_rlm.providers.dispatch import SubModels
 from llm_rlm.providers.prices import Prices, how_to_give
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 
     from llm_rlm.budget import Limits
     from llm_rlm.context import AnyContext, Context
+    from llm_rlm.events import Observer
     from llm_rlm.journal.history import PastRun
 
     from .engine import Engine
     from .resume import Following, Resumption
-    from .run import Observer
 
 _SUB_MODEL_LATER = 0.1
 """Seconds after which the sub-model's HTTP clients are made: the root model's first request goes before."""
@@ -173,11 +174,11 @@ def _brief(engine: Engine, limits: Limits, model: llm.Model, sub_model: llm.Mode
 
 def _context(engine: Engine, context: AnyContext | Context, observer: Observer | None) -> Context:
     """What was given, read as far as it has to be before the sandbox can start."""
-    helping = observer.helping if observer is not None else _unheard
-    made = contexts.from_any(context, cache_path() if engine.log else None, helping)
-    helping("")
+    tell = observer or unobserved
+
+    def progress(text: str) -> None:
+        tell(Progressed(None, text))
+
+    made = contexts.from_any(context, cache_path() if engine.log else None, progress)
+    progress("")
     return made
-
-
-def _unheard(_: str) -> None:
-    """Where nobody observes."""

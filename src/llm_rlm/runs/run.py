@@ -14,6 +14,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llm_rlm import prompts
 from llm_rlm.budget import Bound, Budget, Limits
 from llm_rlm.errors import SandboxError
+from llm_rlm.events import (
+    CellFinished,
+    CellOutput,
+    CellStarted,
+    Progressed,
+    RunFinished,
+    RunStarted,
+    TurnFinished,
+    TurnRetried,
+    TurnStarted,
+    Warned,
+    unobserved,
+)
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import Earlier, child_run
 from llm_rlm.journal.owner import claim, drop_after, let_go, take_over
@@ -33,6 +46,7 @@ if TYPE_CHECKING:
 
     from llm_rlm.budget import Spent
     from llm_rlm.context import Citation, Context
+    from llm_rlm.events import Observer
     from llm_rlm.journal.history import PastRun
     from llm_rlm.providers.dispatch import SubModels
 
@@ -185,56 +199,6 @@ class Below(Performer, Protocol):
         """Wait a while for those that were stopped to end."""
 
 
-class Observer(Protocol):
-    """Sees a run as it happens. Called from the run's threads; must not block."""
-
-    def run_started(self, budget: Budget) -> None:
-        """The run begins. `budget` says at any time what it has used."""
-
-    def cell_started(self, number: int, code: str) -> None:
-        """A cell is about to run."""
-
-    def cell_output(self, text: str) -> None:
-        """The running cell printed this."""
-
-    def cell_finished(self, result: CellResult) -> None:
-        """A cell has run."""
-
-    def turn_started(self, number: int) -> None:
-        """The root model is about to be asked."""
-
-    def helping(self, text: str) -> None:
-        """A helper that takes long says in a few words how far it is; in none once it is done."""
-
-    def warned(self, text: str) -> None:
-        """Something is not as the user would expect, and the run goes on."""
-
-
-class Unobserved:
-    """An Observer that looks away."""
-
-    def run_started(self, budget: Budget) -> None:
-        """Look away."""
-
-    def cell_started(self, number: int, code: str) -> None:
-        """Look away."""
-
-    def cell_output(self, text: str) -> None:
-        """Look away."""
-
-    def cell_finished(self, result: CellResult) -> None:
-        """Look away."""
-
-    def turn_started(self, number: int) -> None:
-        """Look away."""
-
-    def helping(self, text: str) -> None:
-        """Look away."""
-
-    def warned(self, text: str) -> None:
-        """Look away."""
-
-
 class Run:
     """One run. Its methods may be called from any thread; cells run one after another."""
 
@@ -257,7 +221,8 @@ class Run:
         self.answer = resumed.answer if resumed is not None else None
         self.misfit: Misfit | None = None
         """The last answer that did not fit the schema, if there is none that does."""
-        self.observer = observer or Unobserved()
+        self.tell = observer or unobserved
+        """Tells the observer what happens."""
         self._turn: int | None = None if resumed is None else resumed.last_turn
         self._cell_running = threading.Lock()
         self._cells = max(resumed.next_cell - 1 if resumed is not None else 0, _last_cell(start.followed))
@@ -278,7 +243,7 @@ class Run:
                 self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
             parent = above.evidence if above is not None else None
             self.evidence = Evidence(self.context, self._journal, self.id, start.hashes, parent)
-            _equip(self._dispatcher, start)
+            _equip(self._dispatcher, start, self.tell)
             if resumed is None:
                 self._record(asked, sub)
             else:
@@ -291,11 +256,12 @@ class Run:
             raise
         self._session = start.session
         self._session.serve(
-            self._dispatcher, self.evidence.helpers(cache_path() if asked.keep else None, self.observer.helping)
+            self._dispatcher,
+            self.evidence.helpers(cache_path() if asked.keep else None, lambda text: self.tell(Progressed(self.id, text))),
         )
         for cell in resumed.cells if resumed is not None else ():
             self.evidence.cell_runs(cell.code)
-        self.observer.run_started(self.budget)
+        self.tell(self._started(asked, sub))
 
     def have_children(self, below: Below) -> None:
         """Let cells start child runs, which `below` carries out. Before the first cell."""
@@ -316,20 +282,21 @@ class Run:
         What is said to it, the results of its tools, the most that the turn can take, and why it is the last.
         """
         number = self._turn = self.budget.turns(self.id)
-        self.observer.turn_started(number)
         sent = json.dumps({"say": say, "results": list(results)}, ensure_ascii=False)
         self._journal.begin_turn(self.id, number, sent, last_why, bound)
+        self.tell(TurnStarted(self.id, number))
 
     def compact_turn(self, room: int) -> None:
         """Record that what was said before a turn has been shortened for it, to so many characters."""
         assert self._turn is not None
         self._journal.compact_turn(self.id, self._turn, room)
-        self.observer.warned(f"history shortened before turn {self._turn}: it came near the end of the root model's window")
+        self.warn(f"history shortened before turn {self._turn}: it came near the end of the root model's window")
 
     def retry_turn(self, *, maybe_paid: bool) -> None:
         """Record that a turn is asked for once more."""
         assert self._turn is not None
         self._journal.retry_turn(self.id, self._turn, maybe_paid=maybe_paid)
+        self.tell(TurnRetried(self.id, self._turn, maybe_paid))
 
     def fail_turn(self, *, maybe_paid: bool) -> None:
         """Record that a turn brought no reply."""
@@ -341,6 +308,11 @@ class Run:
         assert self._turn is not None
         said, added = json.dumps(reply, ensure_ascii=False), json.dumps(messages, ensure_ascii=False)
         self._journal.end_turn(self.id, self._turn, said, added, spent)
+        self.tell(TurnFinished(self.id, self._turn, str(reply.get("text") or ""), spent))
+
+    def warn(self, text: str) -> None:
+        """Tell the observer of what the user would not expect."""
+        self.tell(Warned(self.id, text))
 
     def execute(self, code: object, call: int | None = None) -> CellResult | str:
         """Run a cell, for the tool call of that number in its turn. A str is an error in the arguments, for the model."""
@@ -352,11 +324,11 @@ class Run:
             self._cells += 1
             number = self._cells
             self._journal.begin_cell(self.id, number, code, self._turn, call)
-            self.observer.cell_started(number, code)
+            self.tell(CellStarted(self.id, number, code))
             if self._below is not None and _STARTS_CHILDREN in code:
                 self._below.expect()
             try:
-                result = self._session.run_cell(number, code, self.observer.cell_output)
+                result = self._session.run_cell(number, code, lambda text: self.tell(CellOutput(self.id, number, text)))
             except SandboxError:
                 for document in self.context.documents:
                     document.check()  # of a text that is gone it says less than this does
@@ -366,7 +338,7 @@ class Run:
             result, self._untold = replace(result, notes=(*self._untold, *result.notes)), ()
             result = self._with_its_answer(result)
             self._end_cell(number, result)
-            self.observer.cell_finished(result)
+            self.tell(_finished(self.id, result))
             self.evidence.cell_runs(code)
         return result
 
@@ -504,11 +476,25 @@ class Run:
             self.evidence.finish(hurry=hurry)
             self.budget.release(self.id)
             self._record_end(finish, error)
+            self.tell(RunFinished(self.id, finish, error))
         finally:
             let_go(self._owner)
             if self._above is None:
                 # Calls under way may be paid: they are recorded before the journal closes.
                 self._dispatcher.close(then=self._journal.close)
+
+    def _started(self, asked: Asked, sub: SubModels) -> RunStarted:
+        above = self._above
+        return RunStarted(
+            self.id,
+            asked.question,
+            asked.model,
+            sub.default.model_id,
+            self.budget,
+            above.run if above is not None else None,
+            above.call if above is not None else None,
+            self.start.resumed is not None,
+        )
 
     def _record(self, asked: Asked, sub: SubModels) -> None:
         above = self._above
@@ -540,8 +526,23 @@ class Run:
         )
 
 
-def _equip(dispatcher: Dispatcher, start: Start) -> None:
+def _finished(run: str, result: CellResult) -> CellFinished:
+    return CellFinished(
+        run,
+        result.number,
+        result.output,
+        max(result.total, len(result.output)),
+        result.outcome,
+        result.running,
+        result.seconds,
+        result.notes,
+        submitted=result.submitted is not None,
+    )
+
+
+def _equip(dispatcher: Dispatcher, start: Start, tell: Observer) -> None:
     """Give a dispatcher what the calls of a run need besides models."""
+    dispatcher.tell = tell
     dispatcher.attachments = Attachments(start.context.attachable)
     dispatcher.performers["function"] = FunctionPerformer(start.functions)
     dispatcher.follow(start.followed.runs if start.followed is not None else ())

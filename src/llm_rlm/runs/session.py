@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from llm_rlm.context import AnyContext
+    from llm_rlm.events import Observer
 
     from .engine import Engine
     from .result import Result
     from .resume import Following
-    from .run import Observer
 
 
 class Session:

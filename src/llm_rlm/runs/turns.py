@@ -142,7 +142,6 @@ class Turns:
         """Before another attempt: count it, and record that the last one failed."""
         self._run.budget.retry(offer.bound, maybe_paid=failure.maybe_paid)
         self._run.retry_turn(maybe_paid=failure.maybe_paid)
-        self._run.observer.warned(f"{self._root.model.model_id} did not answer and is asked again")
 
     def _wait(self) -> Reply | Exception | None:
         """What comes next; None once the time limit and its grace are over. In short waits: Windows interrupts no other."""
