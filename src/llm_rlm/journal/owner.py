@@ -36,7 +36,7 @@ def let_go(owner: str) -> None:
 
 def refuse_if_owned(past: PastRun) -> None:
     """Raise UsageError if somebody still has the run."""
-    if past.process is not None and _is_alive(past.process):
+    if past.process is not None and is_alive(past.process):
         message = f"run {past.id} is still going on, in process {past.process.split(':')[1]}: wait for it, or end it first"
         raise UsageError(message)
 
@@ -83,7 +83,8 @@ def drop_after(journal: Journal, run_id: str, turn: int, cell: int) -> None:
     journal.write(work)
 
 
-def _is_alive(owner: str) -> bool:
+def is_alive(owner: str) -> bool:
+    """Whether the process of that name still has its run."""
     import psutil  # noqa: PLC0415 - see claim
 
     host, number, started = owner.split(":")[:3]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from llm_rlm.errors import RLMError, amount
 
 if TYPE_CHECKING:
     from llm_rlm.budget import Usage
+    from llm_rlm.journal.history import PastRun
 
 type Finish = Literal["submitted", "prose", "limit", "interrupted", "error"]
 
@@ -146,6 +147,50 @@ class Result:
             "citations": list(self.citations),
             "coverage": self.coverage.as_dict() if self.coverage is not None else None,
         }
+
+
+def result_of(past: PastRun) -> Result:
+    """What came of a run of the journal, as far as it came. For one that has ended: else its `finish` is None."""
+    answer: Any = past.answer
+    if past.answer is not None and past.answer_is_json:
+        answer = json.loads(past.answer)
+    sources: list[dict[str, object]] = [
+        {"name": document.name, "bytes": document.bytes, "sha256": document.sha256} for document in past.documents
+    ]
+    hashes = {document.name: document.sha256 for document in past.documents}
+    citations = [
+        {**row, "found": row["found"] is not None, "how": row["found"], "sha256": hashes.get(row["source"])}
+        for row in past.citations
+    ]
+    return Result(
+        run_id=past.id,
+        question=past.question or "",
+        answer=answer,
+        finish=cast("Finish", past.finish),
+        limit=dict(past.limit) if past.limit is not None else None,
+        error=past.error,
+        model=past.model or "",
+        sub_model=past.sub_model or "",
+        usage=past.usage,
+        seconds=past.seconds,
+        sources=tuple(sources),
+        skipped=tuple(dict(skipped) for skipped in past.skipped),
+        citations=tuple(citations),
+        coverage=_coverage(past),
+    )
+
+
+def _coverage(past: PastRun) -> Coverage | None:
+    """How much of the input was looked at, where that is known."""
+    known = [document for document in past.documents if document.touched_bytes is not None]
+    if not known:
+        return None
+    return Coverage(
+        tuple(
+            Share(each.name, each.bytes, each.read_bytes or 0, each.sent_bytes or 0, each.touched_bytes or 0) for each in known
+        ),
+        past.coverage_complete,
+    )
 
 
 class RunFailedError(RLMError):

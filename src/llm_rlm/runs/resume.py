@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from llm_rlm import context as contexts
 from llm_rlm.context import Sources
@@ -14,7 +13,7 @@ from llm_rlm.journal.history import find_run, past_run, runs_before
 from llm_rlm.journal.owner import refuse_if_owned
 
 from .continuation import continuation, follow
-from .result import Coverage, Result, Share
+from .result import result_of
 from .run import cache_path, journal_path
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from llm_rlm.journal.history import Document, PastRun
 
     from .continuation import Continuation, Followed
-    from .result import Finish
 
 _MOST_NAMED = 3
 
@@ -42,7 +40,7 @@ class Resumption:
         """What the runs before it in its session have left."""
         self.question = past.question or ""
         self.context: Context = contexts.from_any(None)
-        self.result = _result_of(past) if past.finish in {"submitted", "prose"} else None
+        self.result = result_of(past) if past.finish in {"submitted", "prose"} else None
         """What came of the run, if it is finished."""
         if self.result is not None:
             return
@@ -93,50 +91,6 @@ def read_session(run: str) -> list[PastRun]:
         message = f"{what}; its answers serve runs that ask the same"
         raise UsageError(message)
     return [*before, past]
-
-
-def _result_of(past: PastRun) -> Result:
-    """What came of a finished run."""
-    answer: Any = past.answer
-    if past.answer is not None and past.answer_is_json:
-        answer = json.loads(past.answer)
-    sources: list[dict[str, object]] = [
-        {"name": document.name, "bytes": document.bytes, "sha256": document.sha256} for document in past.documents
-    ]
-    hashes = {document.name: document.sha256 for document in past.documents}
-    citations = [
-        {**row, "found": row["found"] is not None, "how": row["found"], "sha256": hashes.get(row["source"])}
-        for row in past.citations
-    ]
-    return Result(
-        run_id=past.id,
-        question=past.question or "",
-        answer=answer,
-        finish=cast("Finish", past.finish),
-        limit=None,
-        error=past.error,
-        model=past.model or "",
-        sub_model=past.sub_model or "",
-        usage=past.usage,
-        seconds=past.seconds,
-        sources=tuple(sources),
-        skipped=tuple(dict(skipped) for skipped in past.skipped),
-        citations=tuple(citations),
-        coverage=_coverage(past),
-    )
-
-
-def _coverage(past: PastRun) -> Coverage | None:
-    """How much of the input was looked at, where that is known."""
-    known = [document for document in past.documents if document.touched_bytes is not None]
-    if not known:
-        return None
-    return Coverage(
-        tuple(
-            Share(each.name, each.bytes, each.read_bytes or 0, each.sent_bytes or 0, each.touched_bytes or 0) for each in known
-        ),
-        past.coverage_complete,
-    )
 
 
 def _check_raised(past: PastRun, limits: Limits) -> None:
