@@ -2,10 +2,14 @@
 
 Every event begins with `run`, the id of the run that it is of: the one that was asked, or a child run below it. Times are those
 of whoever listens: an event comes when the thing has just happened, and has been recorded in the journal.
+
+A run tells nothing after its RunFinished, but for calls that were under way then, which are let finish and may be paid: each
+still has its CallFinished. Text is what models and cells wrote, as it came: `status.clean` it before a terminal sees it.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -15,8 +19,9 @@ if TYPE_CHECKING:
     from .calls import CallKind
 
 
-type CallState = Literal["answered", "cached", "failed", "refused"]
-"""What became of a call. `cached`: an earlier run's answer serves. `refused`: it was not sent. Of neither is there a start."""
+type CallState = Literal["answered", "known", "cached", "failed", "refused"]
+"""What became of a call. `known`: the run itself asked it before it was resumed, and has the answer. `cached`: an earlier run's
+answer serves. `refused`: it was not sent. Of these three there is no start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class RunFinished:
     finish: str | None
     """As `Result.finish`; None where LLM's own chain ended without an answer."""
     error: str | None
+    limit: str | None = None
+    """The kind of the limit that was reached, if one was: `calls`, `turns`, `seconds`, `tokens` or `cost`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,15 @@ class TurnFinished:
     text: str
     """What it said besides calling tools."""
     spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFailed:
+    """The root model brought no reply, and is not asked again: the run ends."""
+
+    run: str
+    number: int
+    maybe_paid: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +135,7 @@ class CellFinished:
 
 @dataclass(frozen=True, slots=True)
 class CallsAsked:
-    """A cell asks for so many calls at once."""
+    """A cell asks for so many calls at once. A loop that awaits each asks for one, many times."""
 
     run: str
     cell: int | None
@@ -138,6 +154,8 @@ class CallStarted:
     model: str
     prompt: str
     """What is asked: the prompt, the question of a child run, the name of a function."""
+    mends: bool = False
+    """Whether it asks once more for what did not fit its schema: a call of its own, that no CallsAsked has counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +170,7 @@ class CallRetried:
 
 @dataclass(frozen=True, slots=True)
 class CallFinished:
-    """A call has an outcome. Each that was not known from an earlier life of the run has exactly one."""
+    """A call has an outcome, exactly one: each that was sent, and each that CallsAsked has counted."""
 
     run: str
     call: int | None
@@ -161,11 +179,24 @@ class CallFinished:
     kind: CallKind
     model: str
     state: CallState
+    prompt: str
+    """As in CallStarted, which not every call has."""
     text: str = ""
     """The answer."""
     error: str | None = None
-    """What the cell is told where there is no answer."""
+    """What the cell is told where there is no answer, or none that fits its schema."""
     spent: Spent | None = None
+    mends: bool = False
+    """As in CallStarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A provider asked for patience: no request to this model begins for so long, of calls or of the root model."""
+
+    run: str
+    model: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +222,7 @@ type Event = (
     | TurnStarted
     | TurnRetried
     | TurnFinished
+    | TurnFailed
     | CellStarted
     | CellOutput
     | CellFinished
@@ -198,13 +230,52 @@ type Event = (
     | CallStarted
     | CallRetried
     | CallFinished
+    | Waiting
     | Progressed
     | Warned
 )
 
 type Observer = Callable[[Event], None]
-"""Sees runs as they happen. Called from their threads, several at once; must not block, and must not raise."""
+"""Sees runs as they happen. Called from their threads, several at once; must be quick, since they wait for it.
+
+One that raises is a defect of the observer, and costs the run nothing: it is logged with its trace (`llm_rlm.events`), and the
+observer is told nothing more.
+"""
+
+_logger = logging.getLogger(__name__)
 
 
 def unobserved(_: Event) -> None:
     """An observer that looks away."""
+
+
+def guarded(observer: Observer | None) -> Observer:
+    """An observer that runs can tell without fear: see `Observer`."""
+    if observer is None or isinstance(observer, _Guarded):
+        return observer or unobserved
+    return _Guarded(observer)
+
+
+def all_of(*observers: Observer) -> Observer:
+    """An observer that tells them all, each guarded for itself."""
+    guards = [guarded(observer) for observer in observers]
+
+    def tell(event: Event) -> None:
+        for guard in guards:
+            guard(event)
+
+    return tell
+
+
+class _Guarded:
+    """Keeps what an observer raises from the run, and from then on keeps the run from the observer."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def __call__(self, event: Event) -> None:
+        try:
+            self._observer(event)
+        except Exception:
+            self._observer = unobserved
+            _logger.exception("the observer of a run failed, and is told nothing more")

@@ -2,253 +2,120 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any, Self
+import time
+from typing import TYPE_CHECKING, Self
 
-from .errors import amount
-from .events import (
-    CellFinished,
-    CellOutput,
-    CellStarted,
-    Progressed,
-    RunStarted,
-    TurnRetried,
-    TurnStarted,
-    Warned,
-)
+import click
+
+from .display.clean import brief, clean
+from .display.closing import closing, listed, references, with_references
+from .events import CallFinished, CellStarted, RunStarted, TurnRetried, TurnStarted, Waiting, Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable
     from types import TracebackType
 
-    from rich.console import Console
-    from rich.status import Status as Spinner
-    from rich.text import Text
-
-    from .budget import Budget, Usage
+    from .display.progress import Progress
+    from .display.screen import Screen
+    from .display.verbose import Verbose
     from .events import Event
     from .runs.result import Result
 
-_MOST_NAMED = 3
-_LONGEST_QUOTE = 200
+__all__ = ["Status", "clean", "listed", "references", "with_references"]
+
+_EVERY = 10.0
+"""Seconds between two lines about a batch, where there is no live line."""
+
+_LONGEST_NAME = 80
 
 
 class Status:
     """An observer that tells the user where the run is."""
 
-    def __init__(self, *, quiet: bool, verbose: bool) -> None:
-        """Say nothing if quiet; show cells and their output if verbose."""
+    def __init__(self, *, quiet: bool, verbose: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        """Say nothing if quiet; show cells, their output and their calls if verbose."""
         self.quiet = quiet
-        self._verbose = verbose and not quiet
-        self._run: str | None = None
+        self._wants_all = verbose
+        self._clock = clock
         self._models: dict[str, str] = {}
         """The root models of the runs."""
-        self._turn = 0
-        self._doing = "starting"
-        self._helping = ""
-        self._streamed = 0
-        self._budget: Budget | None = None
-        self._console: Console | None = None
-        self._spinner: Spinner | None = None
+        self._told = clock()
+        """When the last plain line was written."""
+        self._screen: Screen | None = None
+        self._progress: Progress | None = None
+        self._verbose: Verbose | None = None
+        self._is_over = False
 
     def __enter__(self) -> Self:
         """Begin to show."""
         if not self.quiet:
-            from rich.console import Console  # noqa: PLC0415 - slow to import, not needed if quiet
+            from .display.progress import Progress  # noqa: PLC0415 - rich is slow to import, not needed if quiet
+            from .display.screen import Screen  # noqa: PLC0415
+            from .display.verbose import Verbose  # noqa: PLC0415
 
-            self._console = Console(file=sys.stderr, highlight=False, emoji=False, soft_wrap=True)
-            if self._console.is_terminal:
-                self._spinner = self._console.status(_Line(self))
-                self._spinner.start()
+            self._progress = Progress(self._clock)
+            self._screen = Screen(self._progress.line)
+            self._verbose = Verbose(self._screen, self._clock) if self._wants_all else None
+            self._screen.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Take the live line away."""
-        if self._spinner is not None:
-            self._spinner.stop()
+        """Take the live line away. Calls that come back later are not shown."""
+        if self._screen is not None:
+            with self._screen.lock:
+                self._is_over = True
+                self._screen.stop()
 
     def __call__(self, event: Event) -> None:
-        """Show it. Of child runs, only what is not as the user would expect."""
-        match event:
-            case RunStarted():
-                self._began(event)
-            case Warned():
-                self._print(f"Warning: {clean(event.text)}")
-            case TurnRetried():
-                self._print(f"Warning: {self._models.get(event.run, 'the root model')} did not answer and is asked again")
-            case Progressed():
-                self._helping = event.text
-            case _ if event.run == self._run:
-                self._show_own(event)
-            case _:
-                pass
+        """Show it. Called from any thread."""
+        if self._screen is None or self._progress is None:
+            return
+        with self._screen.lock:
+            if self._is_over:
+                return
+            self._progress.see(event)
+            self._show(event, self._screen, self._progress)
+            if self._verbose is not None:
+                self._verbose.see(event)
 
-    def _show_own(self, event: Event) -> None:
-        """Show what happens in the run that was asked."""
-        match event:
-            case TurnStarted():
-                self._turn = event.number
-                self._say(f"turn {event.number}: asking the root model")
-            case CellStarted():
-                self._say(f"turn {self._turn}: running cell {event.number}")
-                if self._verbose:
-                    self._print(f"\n[{event.number}] " + clean(event.code).replace("\n", "\n    "))
-            case CellOutput() if self._verbose:
-                self._streamed += len(event.text)
-                self._print(clean(event.text), end="")
-            case CellFinished() if self._verbose:
-                self._show_rest(event)
-            case _:
-                pass
-
-    def _began(self, event: RunStarted) -> None:
-        """From here on the live line says what is used."""
-        self._models[event.run] = event.model or "the root model"
-        if event.parent is None:
-            self._run, self._budget, self._turn = event.run, event.budget, event.budget.usage.turns
-
-    def _show_rest(self, event: CellFinished) -> None:
-        """What of a cell's output has not been shown as it came, and how long it took."""
-        rest, self._streamed = event.output[self._streamed :], 0
-        line_open = event.output and not event.output.endswith("\n")
-        notes = "".join(f"{note}\n" for note in event.notes)
-        self._print(clean(rest + ("\n" if line_open else "") + notes) + f"({event.seconds:.2f} s)")
+    def note(self, text: str) -> None:
+        """Say something that the user has to know, also if quiet."""
+        if self._screen is not None:
+            self._screen.print(text)
+        else:
+            click.echo(text, err=True)
 
     def closing(self, result: Result) -> None:
-        """The last line: what it took."""
-        if self.quiet:
-            return
-        for line in (_coverage(result), _skipped(result)):
-            if line is not None:
-                self._print(clean(line))
-        usage = result.usage
-        total = usage.calls + usage.cached
-        details = {
-            "from the cache": usage.cached,
-            "failed": usage.failed,
-            "retried": usage.retried,
-            "unsettled": usage.unsettled,
-        }
-        told = ", ".join(f"{count:,} {what}" for what, count in details.items() if count)
-        calls = f"{total:,} sub-call{'s' if total != 1 else ''}" + (f" ({told})" if told else "")
-        end = {
-            "prose": "; taken from prose, not submitted",
-            "limit": f"; the limit of {_limit(result)} was reached",
-            "interrupted": "; interrupted",
-        }.get(result.finish, "")
-        turns = "1 turn" if usage.turns == 1 else f"{usage.turns} turns"
-        self._print(
-            f"{turns}, {calls}, {usage.input:,} + {usage.output:,} tokens, {_cost(usage)}, "
-            f"{result.seconds:.1f} s, run {result.run_id}{end}"
-        )
+        """The last lines: what was looked at, and what it took."""
+        if self._screen is not None:
+            for line in closing(result):
+                self._screen.print(line)
 
-    def _say(self, text: str) -> None:
-        if self._spinner is not None:
-            self._doing = text
-        else:
-            self._print(text)
+    def _show(self, event: Event, screen: Screen, progress: Progress) -> None:
+        """Show what is not as the user would expect, and, where there is no live line, where the run is."""
+        match event:
+            case RunStarted():
+                self._models[event.run] = brief(event.model or "the root model", _LONGEST_NAME)
+            case Warned():
+                screen.print(f"Warning: {clean(event.text)}")
+            case TurnRetried():
+                screen.print(f"Warning: {self._models.get(event.run, 'the root model')} did not answer and is asked again")
+            case _ if screen.is_live:
+                pass
+            case TurnStarted() if event.run == progress.run:
+                self._tell(progress.doing, screen)
+            case CellStarted() if event.run == progress.run and self._verbose is None:
+                self._tell(progress.doing, screen)
+            case CallFinished() if progress.batch is not None and self._is_time():
+                self._tell(f"turn {progress.turn}: {progress.batch}", screen)
+            case Waiting() if event.seconds >= _EVERY and self._is_time():
+                self._tell(f"{brief(event.model, _LONGEST_NAME)} asked to wait {event.seconds:.0f} s", screen)
+            case _:
+                pass
 
-    def _print(self, text: str, end: str = "\n") -> None:
-        if self._console is not None:
-            self._console.print(text, markup=False, end=end)
+    def _is_time(self) -> bool:
+        return self._clock() - self._told >= _EVERY
 
-    @property
-    def line(self) -> str:
-        """The live line, as it is now."""
-        doing = " · ".join(part for part in (self._doing, self._helping) if part)
-        if self._budget is None:
-            return doing
-        usage = self._budget.usage
-        calls = f"{usage.calls} sub-calls, {self._budget.in_flight} in flight" if usage.calls else "no sub-calls yet"
-        limit = self._budget.limits.cost
-        cost = _cost(usage) + (f" of {amount('cost', limit)}" if limit is not None else "")
-        return f"{doing} · {calls} · {usage.input:,} + {usage.output:,} tokens · {cost} · {self._budget.seconds():.0f} s"
-
-
-class _Line:
-    """The live line as rich draws it: anew each time."""
-
-    def __init__(self, status: Status) -> None:
-        self._status = status
-
-    def __rich__(self) -> Text:
-        from rich.text import Text  # noqa: PLC0415 - rich is there when this is called
-
-        return Text(self._status.line, no_wrap=True, overflow="ellipsis")
-
-
-def clean(text: str) -> str:
-    """Text without control, escape and bidirectional characters, which could change what a terminal shows."""
-    text = text.replace("\r\n", "\n")
-    return "".join(
-        character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
-
-
-def with_references(result: Result) -> str:
-    """The answer, and below it the quotes it rests on; JSON is left as it is."""
-    found = references(result) if isinstance(result.answer, str) else ""
-    return f"{result.text}\n\n{found}" if found else result.text
-
-
-def references(result: Result) -> str:
-    """The quotes of the answer, each with its place: `auth.log:812: "…"`."""
-    lines = []
-    for number, citation in enumerate(result.citations, start=1):
-        quote = " ".join(clean(citation["quote"]).split())
-        quote = quote if len(quote) <= _LONGEST_QUOTE else f"{quote[:_LONGEST_QUOTE]}…"
-        lines.append(f'[{number}] {_place(citation)}: "{quote}"')
-    return "\n".join(lines)
-
-
-def _place(citation: Mapping[str, Any]) -> str:
-    """Where a quote is, and how exactly."""
-    if not citation["found"]:
-        return f"UNSUPPORTED ({citation['why'] or 'not in the input'})"
-    where = f"{citation['source']}:{citation['line']}" + (f" ({citation['place']})" if citation["place"] else "")
-    return where + (" (but for white space)" if citation["how"] == "folded" else "")
-
-
-def _coverage(result: Result) -> str | None:
-    """How much of the input was looked at, in one line."""
-    coverage = result.coverage
-    if coverage is None:
-        return None
-    least, late = ("", "") if coverage.complete else ("at least ", " (there was no time to look for all of it)")
-    line = f"{_percent(coverage.read)} of the input was read by code, {least}{_percent(coverage.sent)} reached a model{late}"
-    untouched = coverage.untouched
-    return line + (f"; untouched: {listed(untouched)}" if untouched else "")
-
-
-def _percent(share: float) -> str:
-    """A share as a person reads it: a little is not said to be nothing, nor nearly all to be all."""
-    shown = f"{share:.0%}"
-    if shown == "0%" and share > 0:
-        return "under 1%"
-    return "over 99%" if shown == "100%" and share < 1 else shown
-
-
-def _skipped(result: Result) -> str | None:
-    """What was named or found and not read, in one line."""
-    if not result.skipped:
-        return None
-    named = listed([f"{skipped['name']} ({skipped['reason']})" for skipped in result.skipped])
-    return f"skipped: {named}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
-    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
-
-
-def _limit(result: Result) -> str:
-    return amount(str(result.limit["kind"]), result.limit["limit"]) if result.limit is not None else "unknown"
-
-
-def _cost(usage: Usage) -> str:
-    """What is known of the cost, and what may come on top of it."""
-    if usage.unpriced:
-        return f"cost unknown (but for {amount('cost', usage.cost)})" if usage.cost else "cost unknown"
-    possible = f" (up to {amount('cost', usage.possible_cost)} more)" if usage.possible_cost else ""
-    return f"{amount('cost', usage.cost)}{possible}"
+    def _tell(self, text: str, screen: Screen) -> None:
+        self._told = self._clock()
+        screen.print(text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import LIMITS, is_given, llm_log, prices, run_options, window
+from .options import LIMITS, check_output, is_given, llm_log, prices, run_options, window
 from .resume import go_on
 from .running import perform, shown_as_usage
 from .schema import schema_of
@@ -15,9 +15,9 @@ from .sources import source_options, sources_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from llm_rlm.events import Observer
     from llm_rlm.rlm import RLM
     from llm_rlm.runs.asking import Asking
-    from llm_rlm.status import Status
 
 OF_A_NEW_RUN = (
     *("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "tools", "schema", "protocol", "dry_run"),
@@ -65,6 +65,7 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
     Prints the answer and nothing else on stdout. Exit codes: 0 answered, 1 failed, 2 bad usage, 3 a limit was reached,
     130 aborted.
     """
+    check_output(ctx, given)
     if run is not None:
         if question is not None or any(is_given(ctx, name) for name in OF_A_NEW_RUN):
             message = "--resume goes on with the question, the models and the record of its run: give none of them"
@@ -79,13 +80,13 @@ def ask(ctx: click.Context, /, question: str | None, run: str | None, **given: A
         message = "Missing argument 'QUESTION'."
         raise click.UsageError(message, ctx)
     else:
-        perform(ctx, given, lambda status: _asking(given, question, status))
+        perform(ctx, given, lambda observer: _asking(given, question, observer))
 
 
-def _asking(given: dict[str, Any], question: str, status: Status) -> Asking:
+def _asking(given: dict[str, Any], question: str, observer: Observer) -> Asking:
     from llm_rlm.runs.asking import begin  # noqa: PLC0415 - not needed for --help
 
-    return begin(engine_of(given), question, sources_of(given), status)
+    return begin(engine_of(given), question, sources_of(given), observer)
 
 
 def engine_of(given: dict[str, Any]) -> RLM:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .ask import OF_A_NEW_RUN, engine_of, model_options
-from .options import is_given, run_options
+from .options import check_output, is_given, run_options
 from .resume import resuming
-from .running import ABORTED, ended_by_sigterm, report, shown_as_usage, stopped_by_ctrl_c
+from .running import ABORTED, Display, ended_by_sigterm, report, shown_as_usage
 from .sources import are_given, source_options, sources_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from llm_rlm.runs.result import Result
     from llm_rlm.runs.session import Session
-    from llm_rlm.status import Status
 
 _HOW = "Type a question, '!multi' for one of several lines that ends with '!end', 'exit' or 'quit' to leave."
 
@@ -36,12 +35,14 @@ def chat(ctx: click.Context, /, run: str | None, **given: Any) -> None:  # noqa:
     The session stays: variables that one question made are there for the next, and earlier answers are known. Each question
     has limits of its own and is a run in the journal. Questions are read from the terminal, or from stdin, one a line.
     """
+    check_output(ctx, given)
     with shown_as_usage(ctx), ended_by_sigterm(), _session(ctx, run, given) as session:
         if sys.stdin.isatty() and not given["quiet"]:
             click.echo(_HOW, err=True)
-        code = 0
+        code, display = 0, None
         for question in _questions():
-            code = _ask(ctx, session, question, given)
+            display = Display.of(given, display.lines if display is not None else None)
+            code = _ask(ctx, session, question, given, display)
     ctx.exit(0 if sys.stdin.isatty() else code)
 
 
@@ -87,27 +88,24 @@ def _line(prompt: str) -> str | None:
         return None
 
 
-def _ask(ctx: click.Context, session: Session, question: str, given: dict[str, Any]) -> int:
+def _ask(ctx: click.Context, session: Session, question: str, given: dict[str, Any], display: Display) -> int:
     """Ask, and print what came of it. Returns what would be the exit code."""
-    from llm_rlm.status import Status  # noqa: PLC0415 - not needed for --help
-
-    status = Status(quiet=given["quiet"], verbose=given["verbose"])
     try:
-        result = _finish(session, question, status)
+        result = _finish(session, question, display)
     except KeyboardInterrupt:
         click.echo("Aborted", err=True)
         ctx.exit(ABORTED)
-    return report(result, status, given)
+    return report(result, display, given)
 
 
-def _finish(session: Session, question: str, status: Status) -> Result:
+def _finish(session: Session, question: str, display: Display) -> Result:
     """The result, also of a run that failed after it began."""
     from llm_rlm.runs.result import RunFailedError  # noqa: PLC0415 - not needed for --help
 
     try:
-        with status:
-            asking = session.begin(question, status)
-            with stopped_by_ctrl_c(asking):
+        with display.status:
+            asking = session.begin(question, display.observer)
+            with display.watching(asking):
                 return session.finish(asking)
     except RunFailedError as failed:
         return failed.result

@@ -62,8 +62,11 @@ def run_options(*, new: bool) -> Callable[[Callable[..., Any]], Callable[..., An
             "--min-coverage", type=_Share(), metavar="SHARE", help="Exit with 3 if less of the input was touched: 95%"
         ),
         click.option("--json", "json_output", is_flag=True, help="Print one JSON object instead of the answer"),
+        click.option(
+            "--events", is_flag=True, help="Print what happens instead, one JSON object a line, at last that of --json"
+        ),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors"),
-        click.option("-v", "--verbose", is_flag=True, help="Show each cell and its output"),
+        click.option("-v", "--verbose", is_flag=True, help="Show each cell, its output and its calls"),
     ]
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,6 +80,13 @@ def run_options(*, new: bool) -> Callable[[Callable[..., Any]], Callable[..., An
 def is_given(ctx: click.Context, option: str) -> bool:
     """Whether the user has given this option."""
     return ctx.get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
+def check_output(ctx: click.Context, given: dict[str, Any]) -> None:
+    """Raise click's UsageError where stdout would have to be two things at once."""
+    if given["events"] and (given["json_output"] or given.get("dry_run")):
+        message = "--events ends with what --json prints: give one of them" if given["json_output"] else "--events needs a run"
+        raise click.UsageError(message, ctx)
 
 
 def prices(given: dict[str, Any]) -> dict[str, Rate]:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import LIMITS, is_given, llm_log, prices, run_options, window
+from .options import LIMITS, check_output, is_given, llm_log, prices, run_options, window
 from .running import perform
 from .sources import are_given, source_options, sources_of
 
 if TYPE_CHECKING:
+    from llm_rlm.events import Observer
     from llm_rlm.rlm import RLM
     from llm_rlm.runs.asking import Asking
     from llm_rlm.runs.result import Result
-    from llm_rlm.status import Status
 
 
 @click.command()
@@ -28,13 +28,14 @@ def resume(ctx: click.Context, /, run: str, **given: Any) -> None:  # noqa: ANN4
 
     What was paid is not paid again. Limits are as they were, but for those that are given. A finished run prints its answer.
     """
+    check_output(ctx, given)
     go_on(ctx, run, given)
 
 
 def go_on(ctx: click.Context, run: str, given: dict[str, Any]) -> None:
     """Resume a run, with those of its limits changed that were given."""
 
-    def begin(status: Status) -> Asking | Result:
+    def begin(observer: Observer) -> Asking | Result:
         from llm_rlm.runs.asking import begin  # noqa: PLC0415
         from llm_rlm.runs.resume import Resumption  # noqa: PLC0415 - not needed for --help
 
@@ -42,7 +43,7 @@ def go_on(ctx: click.Context, run: str, given: dict[str, Any]) -> None:
         resumption = Resumption(run, engine.limits, sources_of(given) if are_given(given) else None)
         if resumption.result is not None:
             return resumption.result
-        return begin(engine, resumption.question, resumption.context, status, resumption)
+        return begin(engine, resumption.question, resumption.context, observer, resumption)
 
     perform(ctx, given, begin)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
+    from llm_rlm.eventlines import EventLines
+    from llm_rlm.events import Observer
     from llm_rlm.runs.asking import Asking
     from llm_rlm.runs.result import Result
     from llm_rlm.status import Status
@@ -26,20 +30,52 @@ ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
 """Exit codes."""
 
 
-def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Status], Asking | Result]) -> None:
+@dataclass(frozen=True)
+class Display:
+    """Where a run is shown while it goes on."""
+
+    status: Status
+    lines: EventLines | None
+    """The events, on stdout, if they are wanted there."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], lines: EventLines | None = None) -> Display:
+        """As the options ask for it. `lines` are those of the question before, if there was one."""
+        from llm_rlm.eventlines import EventLines  # noqa: PLC0415 - not needed for --help
+        from llm_rlm.status import Status  # noqa: PLC0415
+
+        status = Status(quiet=given["quiet"], verbose=given["verbose"])
+        return cls(status, lines or EventLines(sys.stdout) if given["events"] else None)
+
+    @property
+    def observer(self) -> Observer:
+        """What runs tell."""
+        from llm_rlm.events import all_of  # noqa: PLC0415 - not needed for --help
+
+        return self.status if self.lines is None else all_of(self.status, self.lines)
+
+    @contextmanager
+    def watching(self, asking: Asking) -> Iterator[None]:
+        """A Ctrl-C, or a reader of the events that goes away, asks for the best answer so far; the second Ctrl-C aborts."""
+        if self.lines is not None:
+            self.lines.when_gone(lambda: _stop_aside(asking, self.status, "nobody reads the events any more"))
+        with stopped_by_ctrl_c(asking, self.status):
+            yield
+
+
+def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Observer], Asking | Result]) -> None:
     """Begin a run, wait for its end, print what came of it, and exit as it ended."""
     from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.status import Status  # noqa: PLC0415
 
-    status = Status(quiet=given["quiet"], verbose=given["verbose"])
+    display = Display.of(given)
     try:
         with shown_as_usage(ctx):
-            result = _run(begin, status)
+            result = _run(begin, display)
     except KeyboardInterrupt as interrupt:
         advice = "".join(f". To go on: llm rlm resume {run}" for run in interrupt.args if is_kept(given))
         click.echo(f"Aborted{advice}", err=True)
         ctx.exit(ABORTED)
-    ctx.exit(report(result, status, given))
+    ctx.exit(report(result, display, given))
 
 
 @contextmanager
@@ -55,17 +91,17 @@ def shown_as_usage(ctx: click.Context) -> Iterator[None]:
         raise click.ClickException(str(problem)) from problem
 
 
-def _run(begin: Callable[[Status], Asking | Result], status: Status) -> Result:
+def _run(begin: Callable[[Observer], Asking | Result], display: Display) -> Result:
     """The result, also of a run that failed after it began."""
     from llm_rlm.runs.result import Result, RunFailedError  # noqa: PLC0415 - not needed for --help
 
     try:
-        with status, ended_by_sigterm():
-            asking = begin(status)
+        with display.status, ended_by_sigterm():
+            asking = begin(display.observer)
             if isinstance(asking, Result):
                 return asking
             try:
-                with stopped_by_ctrl_c(asking):
+                with display.watching(asking):
                     return asking.finish()
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(asking.run_id) from None
@@ -74,13 +110,12 @@ def _run(begin: Callable[[Status], Asking | Result], status: Status) -> Result:
 
 
 @contextmanager
-def stopped_by_ctrl_c(asking: Asking) -> Iterator[None]:
+def stopped_by_ctrl_c(asking: Asking, status: Status) -> Iterator[None]:
     """The first Ctrl-C asks for the best answer so far; the second raises KeyboardInterrupt."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        # In a thread of its own: what this interrupts may hold the locks that are needed.
-        threading.Thread(target=_stop, args=(asking,), daemon=True).start()
+        _stop_aside(asking, status, "the user stopped the run")
 
     before = signal.signal(signal.SIGINT, stop)
     try:
@@ -89,9 +124,14 @@ def stopped_by_ctrl_c(asking: Asking) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _stop(asking: Asking) -> None:
-    click.echo("\nStopping: asking for the best answer so far. Ctrl-C again aborts.", err=True)
-    asking.stop("the user stopped the run")
+def _stop_aside(asking: Asking, status: Status, why: str) -> None:
+    """Stop, in a thread of its own: what this interrupts may hold the locks that are needed."""
+
+    def stop() -> None:
+        status.note(f"\nStopping, {why}: asking for the best answer so far. Ctrl-C again aborts.")
+        asking.stop(why)
+
+    threading.Thread(target=stop, name="llm-rlm-stop", daemon=True).start()
 
 
 @contextmanager
@@ -104,11 +144,36 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def report(result: Result, status: Status, given: Mapping[str, Any]) -> int:
+def report(result: Result, display: Display, given: Mapping[str, Any]) -> int:
     """Print what came of a run. Returns the exit code."""
+    display.status.closing(result)
+    if display.lines is not None:
+        display.lines.finish(result)
+        if display.lines.is_gone:
+            _look_away()
+    else:
+        _print(result, given)
+    if (problem := result.problem) is not None:
+        click.echo(f"Error: {problem}", err=True)
+    if not given["quiet"] and (advice := _advice(result, given)) is not None:
+        click.echo(advice, err=True)
+    code = {"limit": LIMITED, "error": FAILED, "interrupted": ABORTED}.get(result.finish, ANSWERED)
+    if code == ANSWERED and (missed := _missed(result, given["min_coverage"])) is not None:
+        click.echo(missed, err=True)
+        code = LIMITED
+    return code
+
+
+def _look_away() -> None:
+    """Nobody reads stdout any more: what is left in its buffer is not worth an error at exit."""
+    with suppress(io.UnsupportedOperation), open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _print(result: Result, given: Mapping[str, Any]) -> None:
+    """Print the answer, or all there is of the result where that was asked for."""
     from llm_rlm.status import clean, references, with_references  # noqa: PLC0415 - not needed for --help
 
-    status.closing(result)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # an answer is printed whatever the terminal's encoding
     if given["json_output"]:
@@ -116,17 +181,8 @@ def report(result: Result, status: Status, given: Mapping[str, Any]) -> int:
     elif result.answer is not None and result.error is None:
         text = with_references(result)
         click.echo(clean(text) if sys.stdout.isatty() else text)
-        if result.citations and not isinstance(result.answer, str) and not status.quiet:
+        if result.citations and not isinstance(result.answer, str) and not given["quiet"]:
             click.echo(references(result), err=True)  # stdout is JSON
-    if (problem := result.problem) is not None:
-        click.echo(f"Error: {problem}", err=True)
-    if not status.quiet and (advice := _advice(result, given)) is not None:
-        click.echo(advice, err=True)
-    code = {"limit": LIMITED, "error": FAILED, "interrupted": ABORTED}.get(result.finish, ANSWERED)
-    if code == ANSWERED and (missed := _missed(result, given["min_coverage"])) is not None:
-        click.echo(missed, err=True)
-        code = LIMITED
-    return code
 
 
 def _missed(result: Result, least: float | None) -> str | None:

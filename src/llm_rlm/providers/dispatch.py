@@ -15,7 +15,7 @@ from llm_rlm import prompts
 from llm_rlm.budget import Bound, Spent
 from llm_rlm.calls import CallReply, CallRequest
 from llm_rlm.errors import LimitReachedError, ModelError, RLMError
-from llm_rlm.events import CallFinished, CallRetried, CallsAsked, CallStarted, unobserved
+from llm_rlm.events import CallFinished, CallRetried, CallsAsked, CallStarted, Waiting, unobserved
 from llm_rlm.journal import CallRecord, call_key
 
 from . import models, schemas
@@ -357,6 +357,7 @@ class Dispatcher:
             return self._refuse(call, self._why_stopped, "stop")
         sending = _Sending(lane, arguments, offer, ticket, self._manner.policy.seconds)
         sending.stopped = self._stopped.is_set
+        sending.told_to_wait = partial(self._tell_wait, lane.model.model_id)
         return self._send(call, sending)
 
     def _perform(self, call: _Call) -> CallReply:
@@ -400,7 +401,10 @@ class Dispatcher:
         """What the journal has of this very call, asked by the same cell before."""
         known = self._journal.outcome_of(call.run_id, call.key, call.occurrence) if self._rewound else None
         if known is not None and known.answer is not None and (call.request.replay or not known.held_up):
-            return _checked(call.request, known.answer)
+            reply = _checked(call.request, known.answer)
+            if not call.request.replay:
+                self._tell_end(call, None, "known", reply)
+            return reply
         if call.request.replay:
             error = known.error if known is not None else "this call is not in the journal"
             return CallReply(0, error=error, unknown=known is None)
@@ -500,13 +504,17 @@ class Dispatcher:
 
     def _tell_start(self, call: _Call, number: int) -> None:
         request = call.request
-        self.tell(CallStarted(self._run_id, number, call.cell, request.kind, self._name(request), request.prompt))
+        self.tell(CallStarted(self._run_id, number, call.cell, request.kind, self._name(request), request.prompt, call.mends))
 
     def _tell_end(
         self, call: _Call, number: int | None, state: CallState, reply: CallReply, spent: Spent | None = None
     ) -> None:
-        kind, model = call.request.kind, self._name(call.request)
-        self.tell(CallFinished(self._run_id, number, call.cell, kind, model, state, reply.text, reply.error, spent))
+        kind, model, prompt = call.request.kind, self._name(call.request), call.request.prompt
+        run, text, error = self._run_id, reply.text, reply.error
+        self.tell(CallFinished(run, number, call.cell, kind, model, state, prompt, text, error, spent, call.mends))
+
+    def _tell_wait(self, model: str, seconds: float) -> None:
+        self.tell(Waiting(self._run_id, model, seconds))
 
     def _name(self, request: CallRequest) -> str:
         """The model that is asked, by name."""
@@ -570,6 +578,8 @@ class _Sending:
         self._arguments = arguments
         self._ticket: Ticket | None = ticket
         self.stopped: Callable[[], bool] = lambda: False
+        self.told_to_wait: Callable[[float], None] = lambda _: None
+        """Told for how many seconds the provider wants no request."""
 
     def attempt(self) -> Completion:
         """Ask once. Raises what the model or its provider raises."""
@@ -597,6 +607,8 @@ class _Sending:
             # What this call would not wait for itself, the others do not wait for either.
             after = failure.after if failure.after is not None and failure.after <= self._longest else 0.0
             self.lane.gate.leave(ticket, refused=failure.refused, after=after, succeeded=False)
+            if after > 0:
+                self.told_to_wait(after)
 
     def is_cut(self, completion: Completion) -> bool:
         """Whether the answer was cut because of a limit of the run."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from llm_rlm import prompts
 from llm_rlm.errors import RLMError
+from llm_rlm.events import guarded
 from llm_rlm.providers import models
 from llm_rlm.providers.spending import Spending
 from llm_rlm.root.conversation import call_from
@@ -160,6 +161,7 @@ def begin(
 ) -> Asking:
     """Begin a run. Raises what `RLM.ask` raises before anything is sent."""
     check_question(question)
+    observer = guarded(observer)
     ready = Ready(engine, context, observer, past)
     try:
         return Asking(ready, question, observer)

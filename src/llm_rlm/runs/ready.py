@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from llm_rlm import context as contexts
 from llm_rlm.context import Readable
 from llm_rlm.errors import UsageError
-from llm_rlm.events import Progressed, unobserved
+from llm_rlm.events import Progressed, guarded
 from llm_rlm.providers import models, schemas
 from llm_rlm.providers.dispatch import SubModels
 from llm_rlm.providers.prices import Prices, how_to_give
@@ -174,7 +174,7 @@ def _brief(engine: Engine, limits: Limits, model: llm.Model, sub_model: llm.Mode
 
 def _context(engine: Engine, context: AnyContext | Context, observer: Observer | None) -> Context:
     """What was given, read as far as it has to be before the sandbox can start."""
-    tell = observer or unobserved
+    tell = guarded(observer)
 
     def progress(text: str) -> None:
         tell(Progressed(None, text))

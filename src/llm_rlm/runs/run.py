@@ -21,11 +21,13 @@ from llm_rlm.events import (
     Progressed,
     RunFinished,
     RunStarted,
+    TurnFailed,
     TurnFinished,
     TurnRetried,
     TurnStarted,
+    Waiting,
     Warned,
-    unobserved,
+    guarded,
 )
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import Earlier, child_run
@@ -221,7 +223,7 @@ class Run:
         self.answer = resumed.answer if resumed is not None else None
         self.misfit: Misfit | None = None
         """The last answer that did not fit the schema, if there is none that does."""
-        self.tell = observer or unobserved
+        self.tell = guarded(observer)
         """Tells the observer what happens."""
         self._turn: int | None = None if resumed is None else resumed.last_turn
         self._cell_running = threading.Lock()
@@ -302,6 +304,7 @@ class Run:
         """Record that a turn brought no reply."""
         assert self._turn is not None
         self._journal.fail_turn(self.id, self._turn, maybe_paid=maybe_paid)
+        self.tell(TurnFailed(self.id, self._turn, maybe_paid))
 
     def end_turn(self, reply: Mapping[str, object], messages: Sequence[Mapping[str, object]], spent: Spent) -> None:
         """Record what the root model said, and what that adds to the conversation."""
@@ -309,6 +312,10 @@ class Run:
         said, added = json.dumps(reply, ensure_ascii=False), json.dumps(messages, ensure_ascii=False)
         self._journal.end_turn(self.id, self._turn, said, added, spent)
         self.tell(TurnFinished(self.id, self._turn, str(reply.get("text") or ""), spent))
+
+    def wait(self, model: str, seconds: float) -> None:
+        """Tell the observer that a provider asked for patience."""
+        self.tell(Waiting(self.id, model, seconds))
 
     def warn(self, text: str) -> None:
         """Tell the observer of what the user would not expect."""
@@ -476,7 +483,8 @@ class Run:
             self.evidence.finish(hurry=hurry)
             self.budget.release(self.id)
             self._record_end(finish, error)
-            self.tell(RunFinished(self.id, finish, error))
+            reached = self.budget.reached_by(self.id)
+            self.tell(RunFinished(self.id, finish, error, reached.kind if reached is not None else None))
         finally:
             let_go(self._owner)
             if self._above is None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from llm_rlm.errors import UsageError
+from llm_rlm.events import guarded
 
 from .asking import Asking, finish_in_thread
 from .ready import Ready
@@ -46,8 +47,8 @@ class Session:
 
         `following` is a run of the journal to go on from: its context is used, and its variables are brought back.
         """
-        self._observer = observer
-        self._ready = Ready(engine, following.context if following is not None else context, observer, following)
+        self._observer = guarded(observer)
+        self._ready = Ready(engine, following.context if following is not None else context, self._observer, following)
         self._asking: Asking | None = None
         self._lock = threading.Lock()
         """Guards `_busy`."""

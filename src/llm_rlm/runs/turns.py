@@ -125,11 +125,18 @@ class Turns:
         except Exception as problem:
             room = self._root.make_room_anyway() if is_too_long(problem) else None
             if room is None:
+                self._tell_wait(problem)
                 raise
             self._run.budget.retry(offer.bound, maybe_paid=False)
             self._run.retry_turn(maybe_paid=False)
             self._run.compact_turn(room)
             return self._root.ask(said, results, offer.options)
+
+    def _tell_wait(self, problem: Exception) -> None:
+        """Tell the observer if there is a pause before the next attempt."""
+        failure = failure_of(problem)
+        if failure.retry and failure.after is not None and 0 < failure.after <= Policy().seconds:
+            self._run.wait(self._root.model.model_id, failure.after)
 
     def _ask(self, turn: Callable[[], Reply], offer: Offer) -> None:
         """In a thread of its own, because nothing ends a request that hangs."""

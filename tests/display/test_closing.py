@@ -1,8 +1,8 @@
-"""What a run shows on stderr."""
+"""What is shown of a run that has ended."""
 
 import pytest
 
-from llm_rlm.status import _percent
+from llm_rlm.display.closing import _percent
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""Text that models, cells and files wrote, made safe to show on a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+class _Shown(dict[int, int | str]):
+    """What is shown for a character, as `str.translate` asks for it."""
+
+    def __missing__(self, code: int) -> int | str:
+        character = chr(code)
+        # Of all spaces Python takes only one for printable. The ideographic and the no-break space do no harm.
+        harmless = character in "\n\t" or character.isprintable() or unicodedata.category(character) == "Zs"
+        return code if harmless else "\N{REPLACEMENT CHARACTER}"
+
+
+_SHOWN = _Shown()
+
+
+def clean(text: str) -> str:
+    """Text without characters that could change what a terminal shows, or hide in it.
+
+    Replaced are control characters (C0 and C1, so all escape sequences), format characters (bidirectional marks, overrides and
+    isolates, zero-width ones, tags, the byte order mark), surrogates, separators of lines and paragraphs, and what Unicode
+    leaves private or unassigned. Line feeds and tabs stay; CR LF is a line feed.
+    """
+    return text if text.isprintable() else text.replace("\r\n", "\n").translate(_SHOWN)
+
+
+def brief(text: str, most: int) -> str:
+    """The beginning of a text, clean, in one line of at most so many characters."""
+    words = " ".join(clean(text[: 4 * most]).split())
+    return words if len(words) <= most and len(text) <= 4 * most else f"{words[: most - 1]}…"

@@ -1,0 +1,231 @@
+"""What `-v` shows: each cell, what it prints, and the calls it makes, as they happen; those of child runs further in."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llm_rlm.budget import Tokens
+from llm_rlm.events import CallFinished, CallsAsked, CallStarted, CellFinished, CellOutput, CellStarted, RunFinished, RunStarted
+
+from .clean import brief, clean
+from .progress import FEW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llm_rlm.budget import Spent
+    from llm_rlm.events import Event
+
+    from .screen import Screen
+
+_QUOTED = 40
+_MOST_REASON = 120
+_MOST_REASONS = 3
+_INDENT = "    "
+_SENT = {"answered", "failed"}
+
+
+@dataclass
+class _Tally:
+    """Calls that are shown together."""
+
+    begun: float | None = None
+    models: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    input: int = 0
+    output: int = 0
+    cost: float = 0.0
+
+    def add(self, event: CallFinished) -> None:
+        """Count one."""
+        self.models[event.model] += 1
+        self.states[event.state] += 1
+        if event.state in {"failed", "refused"}:
+            self.reasons[brief(event.error or "", _MOST_REASON)] += 1
+        if event.spent is not None:
+            self.input += event.spent.tokens.input
+            self.output += event.spent.tokens.output
+            self.cost += event.spent.cost or 0.0
+
+    def line(self, seconds: float) -> str:
+        """All of them in one line."""
+        whom = ", ".join(brief(model, _QUOTED) for model in sorted(self.models))
+        names = {"known": "known from before", "cached": "from the cache"}
+        states = ", ".join(f"{count:,} {names.get(state, state)}" for state, count in self.states.most_common())
+        took = _took(self.input, self.output, self.cost, seconds)
+        why = "; ".join(f"{count:,} times {reason}" for reason, count in self.reasons.most_common(_MOST_REASONS))
+        return f"→ {self.models.total():,} calls to {whom}: {states}; {took}" + (f" ({why})" if why else "")
+
+
+@dataclass
+class _Cell:
+    """The cell of a run that runs now, and what is still to be shown of it."""
+
+    head: str = ""
+    """Its code, while that is not shown yet."""
+    line: str = ""
+    """The last line of what it printed, which is not whole yet."""
+    printed: int = 0
+    """Characters that it has told so far."""
+    one_by_one: int = 0
+    failures: int = 0
+    """Calls that were shown one by one, and failures."""
+    few: bool = True
+    """Whether it asked last for a few calls only, so that they are shown one by one."""
+    open: int = 0
+    """Calls that it waits for."""
+    rest: _Tally = field(default_factory=_Tally)
+
+
+class Verbose:
+    """Takes in events, and shows them on a screen."""
+
+    def __init__(self, screen: Screen, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nothing has happened yet."""
+        self._screen = screen
+        self._clock = clock
+        self._names: dict[str, str] = {}
+        """Of child runs: `child 1`, in the order in which they began."""
+        self._indents: dict[str, str] = {}
+        self._cells: dict[str, _Cell] = {}
+        self._begun: dict[int, float] = {}
+        """When calls were sent."""
+
+    def see(self, event: Event) -> None:
+        """Show it, if it is of a cell, a call or a child run."""
+        match event:
+            case RunStarted():
+                self._begin_run(event)
+            case RunFinished():
+                self._end_run(event)
+            case CellStarted():
+                self._begin_cell(event)
+            case CellOutput():
+                self._output(event)
+            case CellFinished():
+                self._end_cell(event)
+            case CallsAsked():
+                cell = self._cell(event.run)
+                cell.few, cell.open = event.count <= FEW, cell.open + event.count
+            case CallStarted():
+                self._begin_call(event)
+            case CallFinished():
+                self._end_call(event)
+            case _:
+                pass
+
+    def _cell(self, run: str) -> _Cell:
+        return self._cells.setdefault(run, _Cell())
+
+    def _print(self, run: str, text: str) -> None:
+        """Print lines, as far in as the run is deep."""
+        indent = self._indents.get(run, "")
+        self._screen.print("\n".join(indent + line if line else line for line in text.split("\n")))
+
+    # Child runs
+
+    def _begin_run(self, event: RunStarted) -> None:
+        if event.parent is None:
+            return
+        self._names[event.run] = f"child {len(self._names) + 1}"
+        self._indents[event.run] = self._indents.get(event.parent, "") + _INDENT
+        self._print(event.run, f'{self._names[event.run]}: "{brief(event.question or "", 2 * _QUOTED)}"')
+
+    def _end_run(self, event: RunFinished) -> None:
+        self._flush(event.run)
+        if event.run in self._names:
+            why = f": {brief(event.error, _MOST_REASON)}" if event.error is not None else ""
+            self._print(event.run, f"{self._names[event.run]} ended: {event.finish}{why}")
+
+    # Cells
+
+    def _begin_cell(self, event: CellStarted) -> None:
+        name = self._names.get(event.run)
+        prefix = f"[{name}, cell {event.number}] " if name is not None else f"[{event.number}] "
+        code = self._screen.code(clean(event.code))
+        if name is None:
+            self._cells[event.run] = _Cell()
+            self._print(event.run, "\n" + prefix + code.replace("\n", "\n" + " " * len(prefix)))
+        else:  # others go on beside it: it is shown whole, once it has run
+            self._cells[event.run] = _Cell(head=f"{prefix}\n{_INDENT}" + code.replace("\n", "\n" + _INDENT) + "\n")
+
+    def _output(self, event: CellOutput) -> None:
+        """Show the lines that are whole; of a child run, none yet."""
+        cell = self._cell(event.run)
+        cell.printed += len(event.text)
+        cell.line += event.text
+        if event.run not in self._names:
+            lines, newline, cell.line = cell.line.rpartition("\n")
+            if newline:
+                self._print(event.run, clean(lines))
+
+    def _end_cell(self, event: CellFinished) -> None:
+        """What has not been shown as it came, and how long it took."""
+        self._flush(event.run)
+        cell = self._cells.pop(event.run, _Cell())
+        rest = (cell.line + event.output[cell.printed :]).removesuffix("\n")
+        notes = [clean(note) for note in event.notes]
+        parts = [clean(rest)] if rest else []
+        self._print(event.run, cell.head + "\n".join([*parts, *notes, f"({event.seconds:.2f} s)"]))
+
+    # Calls
+
+    def _begin_call(self, event: CallStarted) -> None:
+        self._begun[event.call] = now = self._clock()
+        rest = self._cell(event.run).rest
+        rest.begun = now if rest.begun is None else rest.begun
+
+    def _end_call(self, event: CallFinished) -> None:
+        """Show a call that is one of a few, or a failure; the others are shown together."""
+        cell = self._cell(event.run)
+        begun = self._begun.pop(event.call, None) if event.call is not None else None
+        seconds = self._clock() - begun if begun is not None else None
+        failed = event.state in {"failed", "refused"}
+        cell.failures += failed
+        if not event.mends:
+            cell.open -= 1
+        if cell.few and cell.one_by_one < FEW:
+            cell.one_by_one += 1
+            self._print(event.run, _call(event, seconds))
+        else:
+            cell.rest.add(event)
+            if failed and cell.failures <= FEW:
+                self._print(event.run, _call(event, seconds))
+        if not cell.few and cell.open <= 0:
+            self._flush(event.run)
+
+    def _flush(self, run: str) -> None:
+        """Show together what was not shown one by one."""
+        cell = self._cell(run)
+        if cell.rest.models:
+            begun = cell.rest.begun if cell.rest.begun is not None else self._clock()
+            self._print(run, cell.rest.line(self._clock() - begun))
+        cell.rest = _Tally()
+
+
+def _call(event: CallFinished, seconds: float | None) -> str:
+    """A call in one line: `→ gpt-5.2 "What is…" ← "It is…" 120+30 tokens $0.0003 0.8 s`."""
+    whom = {"run": "child run", "function": "function"}.get(event.kind, brief(event.model, _QUOTED))
+    asked = f'→ {whom} "{brief(event.prompt, _QUOTED)}"'
+    if event.state in {"failed", "refused"}:
+        return f"{asked} {event.state}: {brief(event.error or '', _MOST_REASON)}"
+    wrong = f" ({brief(event.error, _MOST_REASON)})" if event.error is not None else ""
+    names = {"known": "known from before", "cached": "from the cache"}
+    said = f'{asked} ← "{brief(event.text, _QUOTED)}"{wrong} '
+    return said + (names.get(event.state) or _of(event.spent, seconds))
+
+
+def _of(spent: Spent | None, seconds: float | None) -> str:
+    tokens = spent.tokens if spent is not None else Tokens()
+    return _took(tokens.input, tokens.output, spent.cost if spent is not None else None, seconds)
+
+
+def _took(input_tokens: int, output_tokens: int, cost: float | None, seconds: float | None) -> str:
+    parts = [f"{input_tokens:,}+{output_tokens:,} tokens"] if input_tokens or output_tokens else []
+    parts += [f"${cost:.4f}"] if cost else []
+    parts += [f"{seconds:.1f} s"] if seconds is not None else []
+    return " ".join(parts)
