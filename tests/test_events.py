@@ -70,9 +70,9 @@ def ask(*replies: Reply | str, sub: Any = "fine", **engine: Any) -> Watch:
 
 def test_a_run_tells_its_turns_its_cells_and_its_calls_in_order() -> None:
     watch = ask(run("print('a')\nr = await llm_query('one')\nr"), submit("done"))
-    assert watch.names == [
-        *("RunStarted", "TurnStarted", "TurnFinished", "CellStarted", "CellOutput", "CallsAsked", "CallStarted"),
-        *("CallFinished", "CellOutput", "CellFinished", "TurnStarted", "TurnFinished", "RunFinished"),
+    assert [name for name in watch.names if name != "CellOutput"] == [
+        *("RunStarted", "TurnStarted", "TurnFinished", "CellStarted", "CallsAsked", "CallStarted", "CallFinished"),
+        *("CellFinished", "TurnStarted", "TurnFinished", "RunFinished"),
     ]
     (started,), (call,), (finished,) = watch.of(RunStarted), watch.of(CallFinished), watch.of(RunFinished)
     assert (started.question, started.model, started.sub_model, started.resumed) == ("What?", "root", "sub", False)

@@ -1,0 +1,68 @@
+"""Hostile text on a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_rlm.display.clean import brief, clean
+from llm_rlm.status import clean as also_here
+
+HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Categories of Unicode: control, format, surrogate, private, unassigned, and separators of lines and paragraphs."""
+
+
+@given(st.text(st.characters() | st.characters(categories=["Cc", "Cf", "Cs", "Zs", "Zl", "Zp"])))
+def test_nothing_is_left_that_could_change_what_a_terminal_shows(text: str) -> None:
+    shown = clean(text)
+    assert {unicodedata.category(character) for character in shown if character not in "\n\t"} & HARMFUL == set()
+    assert clean(shown) == shown
+
+
+@given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
+def test_what_does_no_harm_stays_as_it_is(text: str) -> None:
+    assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    "harmful",
+    [
+        "\x1b",
+        "\r",
+        "\x00",
+        "\x9b",
+        "\u202e",
+        "\u2066",
+        "\u200b",
+        "\u200f",
+        "\ufeff",
+        "\U000e0041",
+        "\u2028",
+        "\ud800",
+        "\ue000",
+    ],
+)
+def test_each_is_replaced_by_a_sign_that_it_was_there(harmful: str) -> None:
+    assert clean(f"a{harmful}b") == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_lines_tabs_and_spaces_of_all_scripts_stay() -> None:
+    assert clean("a\tb\r\nc\u3000d\u00a0e") == "a\tb\nc\u3000d\u00a0e"
+
+
+def test_there_is_one_way_to_clean() -> None:
+    assert also_here is clean
+
+
+@given(st.text(), st.integers(1, 50))
+def test_what_is_brief_is_one_line_of_at_most_so_many_characters(text: str, most: int) -> None:
+    shown = brief(text, most)
+    assert len(shown) <= most
+    assert "\n" not in shown
+
+
+def test_what_is_brief_says_where_it_was_cut() -> None:
+    assert (brief("one two three", 8), brief("one\n two", 8)) == ("one two…", "one two")
