@@ -48,9 +48,10 @@ def test_it_says_turn_calls_tokens_cost_and_time() -> None:
 @pytest.mark.parametrize(
     ("width", "shown"),
     [
-        (80, "turn 2: running cell 4 · 0 of 1,000 calls · 4 sub-calls done · $0.12 of $0.50"),
-        (60, "turn 2: running cell 4 · 0 of 1,000 calls"),
-        (40, "turn 2: running cell 4"),
+        (80, "turn 2: running cell 4 · 0 of 1,000 · 4 sub-calls done · $0.12 of $0.50 · 0 s"),
+        (60, "turn 2: running cell 4 · 0 of 1,000 · 4 sub-calls done"),
+        (40, "turn 2: running cell 4 · 0 of 1,000"),
+        (30, "turn 2: running cell 4"),
         (10, "turn 2: r…"),
         (0, ""),
     ],
@@ -59,10 +60,10 @@ def test_where_it_is_narrow_what_matters_least_is_left_out(width: int, shown: st
     assert begun(1000).line(width) == shown
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 9), st.text(st.characters(categories=["L", "N", "S"]), min_size=1)), min_size=1),
-    st.integers(0, 90),
-)
+PARTS = st.tuples(st.integers(0, 9), st.text(st.characters(categories=["L", "N", "S"]), min_size=1))
+
+
+@given(st.lists(PARTS, min_size=1), st.integers(0, 90))
 def test_it_is_never_wider_than_there_is_room(parts: list[tuple[int, str]], width: int) -> None:
     assert cell_len(fit(parts, width)) <= width
 

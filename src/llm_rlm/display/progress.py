@@ -103,11 +103,14 @@ class Progress:
     @property
     def batch(self) -> str | None:
         """How far a batch is, if one is under way: `412 of 1,000 calls, 40 s left`."""
-        batch = self._batch
-        if batch.asked <= FEW or batch.is_over:
+        if not self._has_batch:
             return None
-        left = batch.left()
-        return f"{batch.done:,} of {batch.asked:,} calls" + (f", {span(left)} left" if left is not None else "")
+        left = self._batch.left()
+        return f"{self._batch.done:,} of {self._batch.asked:,} calls" + (f", {span(left)} left" if left is not None else "")
+
+    @property
+    def _has_batch(self) -> bool:
+        return self._batch.asked > FEW and not self._batch.is_over
 
     def line(self, width: int, separator: str = " · ") -> str:
         """The line, no wider than so many columns of a terminal: what matters least is left out first."""
@@ -118,8 +121,10 @@ class Progress:
         if self._helping:
             yield 6, self._helping
         yield from self._waiting()
-        if self.batch is not None:
-            yield 8, self.batch
+        if self._has_batch:
+            yield 8, f"{self._batch.done:,} of {self._batch.asked:,}"
+            if (left := self._batch.left()) is not None:
+                yield 7, f"{span(left)} left"
         if self._budget is None:
             return
         if self._children:
@@ -139,7 +144,7 @@ class Progress:
     def _waiting(self) -> Iterator[Part]:
         for model, until in self._open.items():
             if (left := until - self._clock()) > 0:
-                yield 7, f"{brief(model, _LONGEST_NAME)} asked to wait {span(left)}"
+                yield 6, f"{brief(model, _LONGEST_NAME)} asked to wait {span(left)}"
 
 
 def fit(parts: Sequence[Part], width: int, separator: str = " · ") -> str:
