@@ -1,0 +1,87 @@
+"""`llm rlm export`: runs in the forms that others read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .reading import opened_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from llm_rlm.journal import Journal
+
+_FORMS = {".py": "script", ".jsonl": "messages"}
+
+
+_HELP = """Write RUN, an id, the beginning of one, or `last`, as a Python script that does the same again.
+
+Or, with --as messages, as JSON lines for training and evaluation: one line for each conversation with a root model, in the
+form of OpenAI's chat API. Several runs can be given then.
+
+\b
+llm rlm export last -o run.py && python run.py
+llm rlm export --all --calls -o runs.jsonl
+"""
+
+
+@click.command(help=_HELP)
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.option("--all", "all_runs", is_flag=True, help="All runs that the journal has, oldest first, as messages")
+@click.option(
+    "--as", "form", type=click.Choice(["script", "messages"]), help="The form; as OUTPUT ends, .py or .jsonl, if not given"
+)
+@click.option("--calls", is_flag=True, help="With the messages of sub-calls and child runs, a line each")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; else stdout")
+def export(runs: Sequence[str], *, all_runs: bool, form: str | None, calls: bool, output: Path | None) -> None:
+    """See _HELP."""
+    form = form or _FORMS.get(output.suffix if output is not None else "", "messages" if all_runs else "script")
+    _check(runs, all_runs=all_runs, form=form, calls=calls)
+    with opened_journal() as journal:
+        texts = _script(journal, runs[0]) if form == "script" else _lines(journal, runs, calls=calls)
+        _write(texts, output)
+
+
+def _check(runs: Sequence[str], *, all_runs: bool, form: str, calls: bool) -> None:
+    """Raise click.UsageError for options that do not go together."""
+    if all_runs == bool(runs):
+        message = "give --all or runs, not both" if runs else "give a run, `last` or --all"
+        raise click.UsageError(message)
+    if form == "script" and (calls or all_runs or len(runs) > 1):
+        message = "a script is of one run, without --calls: give --as messages for the others"
+        raise click.UsageError(message)
+
+
+def _script(journal: Journal, run: str) -> Iterator[str]:
+    from llm_rlm.export.script import script  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.journal.history import find_run  # noqa: PLC0415
+
+    yield script(journal, find_run(journal, run))
+
+
+def _lines(journal: Journal, runs: Sequence[str], *, calls: bool) -> Iterator[str]:
+    """The messages of runs, of all where none is named."""
+    from llm_rlm.export.messages import lines  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.journal.history import find_run  # noqa: PLC0415
+
+    known = journal.rows("select id from runs where parent is null order by started, id") if not runs else []
+    for run in [find_run(journal, run) for run in runs] or [row["id"] for row in known]:
+        for line in lines(journal, run, calls=calls):
+            yield f"{json.dumps(line)}\n"
+
+
+def _write(texts: Iterator[str], output: Path | None) -> None:
+    if output is None:
+        for text in texts:
+            click.echo(text, nl=False)
+        return
+    try:
+        with output.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(texts)
+    except OSError as problem:
+        message = f"{output} cannot be written: {problem.strerror}"
+        raise click.ClickException(message) from problem
