@@ -12,6 +12,7 @@ from .options import is_given, run_options
 from .resume import resuming
 from .running import ABORTED, ended_by_sigterm, report, shown_as_usage, stopped_by_ctrl_c
 from .sources import are_given, source_options, sources_of
+from .telemetry import send_to_otel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +98,9 @@ def _ask(ctx: click.Context, session: Session, question: str, given: dict[str, A
     except KeyboardInterrupt:
         click.echo("Aborted", err=True)
         ctx.exit(ABORTED)
-    return report(result, status, given)
+    code = report(result, status, given)
+    send_to_otel(result.run_id, given)
+    return code
 
 
 def _finish(session: Session, question: str, status: Status) -> Result:

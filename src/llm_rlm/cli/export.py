@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,8 +37,15 @@ llm rlm export --all --calls -o runs.jsonl
 )
 @click.option("--calls", is_flag=True, help="With the messages of sub-calls and child runs, a line each")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; else stdout")
-def export(runs: Sequence[str], *, all_runs: bool, form: str | None, calls: bool, output: Path | None) -> None:
+@click.option("--otel", is_flag=True, help="Send spans to where OTEL_EXPORTER_OTLP_ENDPOINT says, instead")
+@click.option("--content", is_flag=True, help="With --otel: send also what was said")
+def export(runs: Sequence[str], *, all_runs: bool, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - the options
     """See _HELP."""
+    form, calls = given["form"], given["calls"]
+    if given["otel"] or given["content"]:
+        _check_otel(runs, output, given)
+        _send(runs, content=given["content"] or None)
+        return
     form = form or _FORMS.get(output.suffix if output is not None else "", "messages" if all_runs else "script")
     _check(runs, all_runs=all_runs, form=form, calls=calls)
     with opened_journal() as journal:
@@ -54,6 +61,22 @@ def _check(runs: Sequence[str], *, all_runs: bool, form: str, calls: bool) -> No
     if form == "script" and (calls or all_runs or len(runs) > 1):
         message = "a script is of one run, without --calls: give --as messages for the others"
         raise click.UsageError(message)
+
+
+def _check_otel(runs: Sequence[str], output: Path | None, given: dict[str, Any]) -> None:
+    if not given["otel"] or not runs or given["form"] or given["calls"] or output is not None:
+        message = "--otel sends the runs that are named, with --content or without; no other option goes with it"
+        raise click.UsageError(message)
+
+
+def _send(runs: Sequence[str], *, content: bool | None) -> None:
+    from llm_rlm.export.otel import send  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.journal.history import find_run  # noqa: PLC0415
+
+    with opened_journal() as journal:
+        for run in [find_run(journal, run) for run in runs]:
+            count = send(journal, run, content=content)
+            click.echo(f"Sent {count:,} spans of run {run}.", err=True)
 
 
 def _script(journal: Journal, run: str) -> Iterator[str]:
