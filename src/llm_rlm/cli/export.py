@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -93,8 +93,21 @@ def _lines(journal: Journal, runs: Sequence[str], *, calls: bool) -> Iterator[st
 
     known = journal.rows("select id from runs where parent is null order by started, id") if not runs else []
     for run in [find_run(journal, run) for run in runs] or [row["id"] for row in known]:
+        found = False
         for line in lines(journal, run, calls=calls):
+            found = True
             yield f"{json.dumps(line)}\n"
+        if runs and not found:
+            _refuse(run, calls=calls)
+
+
+def _refuse(run: str, *, calls: bool) -> NoReturn:
+    """Raise click.UsageError for a run of which there is nothing to tell."""
+    if calls:
+        message = f"run {run} has neither a conversation nor a sub-call that was answered"
+    else:
+        message = f"run {run} has no conversation with a root model of `llm rlm`: --calls gives its sub-calls"
+    raise click.UsageError(message)
 
 
 def _write(texts: Iterator[str], output: Path | None) -> None:
@@ -102,8 +115,10 @@ def _write(texts: Iterator[str], output: Path | None) -> None:
         for text in texts:
             click.echo(text, nl=False)
         return
+    first = next(texts, "")  # what is wrong with the first run is known before the file is touched
     try:
         with output.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(first)
             file.writelines(texts)
     except OSError as problem:
         message = f"{output} cannot be written: {problem.strerror}"

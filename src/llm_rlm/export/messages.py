@@ -10,7 +10,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llm_rlm.errors import UsageError
 from llm_rlm.journal.history import past_run, runs_before
 from llm_rlm.journal.records import Records
 from llm_rlm.root.compaction import Conversation, shortened
@@ -32,15 +31,9 @@ type Message = Mapping[str, Any]
 def lines(journal: Journal, run_id: str, *, calls: bool = False) -> Iterator[Line]:
     """The lines of a run; with `calls`, also those of its sub-calls that were answered, and of its child runs with theirs.
 
-    `run_id` is whole. A run that had no root model of ours has no conversation: without `calls` that is a UsageError.
+    `run_id` is whole. A run that no root model of ours has replied to has no conversation, and no line for it.
     """
-    past = past_run(journal, run_id)
-    made = list(_of_run(journal, past))
-    if not made and not calls and past.model is None:
-        why = f"run {run_id} was driven by LLM's own chain or by cells of yours: its journal has no conversation"
-        message = f"{why}; --calls gives its sub-calls, and `llm logs` what LLM has of it"
-        raise UsageError(message)
-    yield from made
+    yield from _of_run(journal, past_run(journal, run_id))
     if calls:
         record = Records(journal).record(run_id)
         yield from _of_calls(journal, run_id, record.calls)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_rlm.budget import Limits
 from llm_rlm.journal.history import past_run, runs_before
+from llm_rlm.journal.records import Records
 from llm_rlm.root.names import SUBMIT
 from llm_rlm.runs.result import result_of
 from llm_rlm.runs.run import Settings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from llm_rlm.journal import Journal
     from llm_rlm.journal.history import PastCell, PastRun
+    from llm_rlm.journal.records import Record
 
 _RUNS_AGAIN = frozenset({"ok", "error", "exit"})
 _MOST_SOURCES = 20
@@ -84,7 +86,8 @@ def script(journal: Journal, run_id: str) -> str:
     cells = [cell for run in (*before, past) for cell in run.cells]
     made = _input(past)
     seed = before[0].id if before else past.id
-    head = _HEAD.format(id=past.id, usage=_usage(made), notes="".join(f"\n{note}\n" for note in _notes(past, before, cells)))
+    notes = _notes(past, before, cells, _dropped(Records(journal).record(run_id)))
+    head = _HEAD.format(id=past.id, usage=_usage(made), notes="".join(f"\n{note}\n" for note in notes))
     parts = [
         f"QUESTION = {literals.text(past.question or '')}\n\n",
         _own_functions(past),
@@ -105,20 +108,28 @@ def script(journal: Journal, run_id: str) -> str:
 def _imports(body: str) -> str:
     """What a script needs."""
     path = "from pathlib import Path\n" if "Path(" in body else ""
-    names = [name for name in ("Limits", "RLM", "Rate", "Settings", "Sources", "Walking") if f"{name}(" in body]
+    names = [name for name in ("RLM", "Limits", "Rate", "Settings", "Sources", "Walking") if f"{name}(" in body]
     return f"\nimport argparse\nimport json\nimport sys\n{path}\nfrom llm_rlm import {', '.join(names)}\n\n"
 
 
 # What stands above the script
 
 
-def _notes(past: PastRun, before: Sequence[PastRun], cells: Sequence[PastCell]) -> Iterator[str]:
+def _dropped(record: Record) -> str:
+    """The cells and turns that did not count in the end."""
+    found = [("cell", cell.number) for cell in record.cells if cell.dropped]
+    found += [("turn", turn.number) for turn in record.turns if turn.dropped]
+    return ", ".join(f"{what} {number}" for what, number in found)
+
+
+def _notes(past: PastRun, before: Sequence[PastRun], cells: Sequence[PastCell], dropped: str) -> Iterator[str]:
     """What a reader has to know, each at most a few lines long."""
-    yield "Cells and turns that did not count in the end are left out."
+    if dropped:
+        yield f"Left out, because the run went on from before them or they brought no reply: {dropped}."
     if before:
         yield f"It begins with the cells of {len(before)} earlier runs of the same session."
     if left := [str(cell.number) for cell in cells if cell.outcome not in _RUNS_AGAIN]:
-        yield f"Left out as well, because they did not come to their end: cells {', '.join(left)}."
+        yield f"Left out, because they did not come to their end: cells {', '.join(left)}."
     if any("rlm_query" in cell.code for cell in cells):
         yield "Child runs that cells start are asked anew: their models are paid."
     if past.finish not in {"submitted", "prose"}:
