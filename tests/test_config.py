@@ -36,6 +36,14 @@ def test_windows_are_read_by_model(file: Path) -> None:
     assert load().windows == {"my/model": 8192, "other": 32_768}
 
 
+def test_whether_runs_are_sent_to_opentelemetry_is_yes_or_no(file: Path) -> None:
+    file.write_text("otel = true")
+    assert load().otel
+    file.write_text('otel = "yes"')
+    with pytest.raises(UsageError, match="otel must be true or false"):
+        load()
+
+
 def test_an_empty_file_and_one_with_a_byte_order_mark_are_read(file: Path) -> None:
     file.write_bytes(b"")
     assert load() == Config()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .budget import Limits
     from .config import Rate
+    from .context import Sources, Walking
     from .errors import (
         BrokenReplyError,
         LimitReachedError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     )
     from .events import Observer
     from .rlm import RLM
+    from .runs.cells import Cells
     from .runs.result import Result, RunFailedError
     from .runs.run import Settings
     from .runs.session import Session
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RLM",
     "BrokenReplyError",
+    "Cells",
     "LimitReachedError",
     "Limits",
     "MissingKeyError",
@@ -44,12 +47,15 @@ __all__ = [
     "SandboxError",
     "Session",
     "Settings",
+    "Sources",
     "UnknownModelError",
     "UsageError",
+    "Walking",
 ]
 
 _HOMES = {
     "Rate": "config",
+    "Cells": "runs.cells",
     "Limits": "budget",
     "RLM": "rlm",
     "Result": "runs.result",
@@ -57,6 +63,8 @@ _HOMES = {
     "Observer": "events",
     "Session": "runs.session",
     "Settings": "runs.run",
+    "Sources": "context",
+    "Walking": "context",
     "RLMToolbox": "toolbox",
 }
 

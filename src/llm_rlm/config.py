@@ -48,6 +48,8 @@ class Config:
     """By model id, name or alias."""
     windows: Mapping[str, int] = field(default_factory=dict)
     """Tokens that models take at once, likewise by name: near the end of its window a conversation is shortened."""
+    otel: bool = False
+    """Whether each run of `llm rlm` is sent to OpenTelemetry once it has ended."""
 
 
 def load(path: Path | None = None) -> Config:
@@ -87,7 +89,15 @@ def _read(text: str) -> Config:
         _limit("cache_days", found.get("cache_days", default.cache_days), "days; 0 for never", "no end"),
         _prices(found.get("prices", {})),
         _windows(found.get("windows", {})),
+        _flag("otel", found.get("otel", default.otel)),
     )
+
+
+def _flag(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        message = f"{key} must be true or false, not {value!r}"
+        raise UsageError(message)
+    return value
 
 
 def _limit(key: str, value: object, unit: str, without: str) -> float | None:

@@ -11,6 +11,7 @@ from .config import Rate
 from .providers import models
 from .providers.prices import Prices
 from .runs.asking import Asking, begin, finish_in_thread
+from .runs.cells import Cells
 from .runs.engine import Engine
 from .runs.ready import limits_of
 from .runs.resume import Resumption, read
@@ -89,6 +90,10 @@ class RLM(Engine):
     def session(self, context: AnyContext = None, *, observer: Observer | None = None) -> Session:
         """Questions over one input, one after another: see `Session`. Raises what `ask` does before anything is sent."""
         return Session(self, context, observer=observer)
+
+    def cells(self, context: AnyContext = None, *, observer: Observer | None = None) -> Cells:
+        """A session that you drive yourself, cell by cell: see `Cells`. Raises what `ask` does before anything is sent."""
+        return Cells(self, context, observer=observer)
 
     def worst_cost(self) -> float | None:
         """USD that a run costs at most: its limit of cost, or what its limit of tokens can cost. None where nothing bounds it.

@@ -323,7 +323,7 @@ def test_a_run_that_llms_own_chain_has_driven_is_not_resumed(log: Path) -> None:
     with RLMToolbox(context_file=str(log), sub_model=scripted("yes")) as toolbox:
         toolbox.execute_python("x = 1")
     for go_on in (resume, RLM(scripted("no")).resume):
-        with pytest.raises(UsageError, match="was driven by LLM's own chain and cannot be resumed"):
+        with pytest.raises(UsageError, match="was driven by LLM's own chain or by cells of yours, and cannot be resumed"):
             go_on("last")
 
 

@@ -9,6 +9,7 @@ from .ask import ask
 from .cache import cache
 from .chat import chat
 from .demo import demo
+from .export import export
 from .models import models
 from .resume import resume
 
@@ -40,7 +41,7 @@ def rlm() -> None:
     """See _HELP."""
 
 
-for command in (ask, chat, resume, models, cache, demo):
+for command in (ask, chat, resume, models, cache, export, demo):
     rlm.add_command(command)
 
 

@@ -12,6 +12,7 @@ from .options import check_output, is_given, run_options
 from .resume import resuming
 from .running import ABORTED, Display, ended_by_sigterm, report, shown_as_usage
 from .sources import are_given, source_options, sources_of
+from .telemetry import send_to_otel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,9 @@ def _ask(ctx: click.Context, session: Session, question: str, given: dict[str, A
     except KeyboardInterrupt:
         click.echo("Aborted", err=True)
         ctx.exit(ABORTED)
-    return report(result, display, given)
+    code = report(result, display, given)
+    send_to_otel(result.run_id, given)
+    return code
 
 
 def _finish(session: Session, question: str, display: Display) -> Result:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import LIMITS
+from .telemetry import send_to_otel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -75,7 +76,9 @@ def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Observer
         advice = "".join(f". To go on: llm rlm resume {run}" for run in interrupt.args if is_kept(given))
         click.echo(f"Aborted{advice}", err=True)
         ctx.exit(ABORTED)
-    ctx.exit(report(result, display, given))
+    code = report(result, display, given)
+    send_to_otel(result.run_id, given)
+    ctx.exit(code)
 
 
 @contextmanager

@@ -166,6 +166,12 @@ class Root:
             self._count(Tokens(last.input, last.output), ())
             self._measure(last.input, self._weight - weight(last.messages[-1:]))
 
+    def offered(self) -> list[dict[str, object]]:
+        """The tools that the model is offered, each with `name`, `description` and `parameters`, its JSON Schema."""
+        return [
+            {"name": tool.name, "description": tool.description, "parameters": tool.input_schema} for tool in self.way.tools
+        ]
+
     def begin(self) -> None:
         """The question of a run comes next: of all that is said before, it stays when the conversation is shortened."""
         self._question = len(self._history)

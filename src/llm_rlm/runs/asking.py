@@ -50,7 +50,11 @@ class Asking:
         engine, root = ready.engine, ready.root
         start = ready.start if before is None else before.next_start()
         self._resumed = resumed = start.resumed
-        more = {"asked": _asked(replace(engine, protocol=root.way.name)), "sources": start.context.again}
+        more = {
+            "asked": _asked(replace(engine, protocol=root.way.name)),
+            "sources": start.context.again,
+            "offered": root.offered(),
+        }
         keep = engine.log or resumed is not None
         asked = Asked(question, self._model.model_id, ready.limits, keep, root.system, engine.cite, ready.schema, more)
         self._run = Run(start, ready.sub, asked, observer)

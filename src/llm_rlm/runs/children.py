@@ -133,7 +133,8 @@ class Children:
         brief = Brief(model, model, limits, key=key, options=options, stream=rules.stream, children=depth, window=window)
         try:
             root = conversation(brief, start, past.system if past is not None else None)
-            asked = Asked(question, model.model_id, limits, keep=False, system=root.system)
+            more = {"offered": root.offered()}
+            asked = Asked(question, model.model_id, limits, keep=False, system=root.system, more=more)
             run = Run(start, sub, asked, parent.tell, parent.above(number))
         except BaseException:
             start.discard()

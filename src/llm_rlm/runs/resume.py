@@ -87,7 +87,7 @@ def read_session(run: str) -> list[PastRun]:
         message = f"run {past.id} is a child of run {past.parent}: resume that one, and its children go on"
         raise UsageError(message)
     if "asked" not in past.settings:
-        what = f"run {past.id} was driven by LLM's own chain and cannot be resumed or followed"
+        what = f"run {past.id} was driven by LLM's own chain or by cells of yours, and cannot be resumed or followed"
         message = f"{what}; its answers serve runs that ask the same"
         raise UsageError(message)
     return [*before, past]

@@ -76,6 +76,8 @@ class Settings:
     """Days for which an answer of a sub-model serves later runs that ask the same; 0 for none, None for ever."""
     children: int = CHILDREN
     """Child runs at once, at each depth."""
+    seed: str | None = None
+    """What the numbers of `random` in cells follow from; None for the id of the run, so that each run draws others."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Start:
         functions, names = tuple(function.spec for function in reach.functions), tuple(file.name for file in context.attachable)
         offer = Offer(context.kind, held, context.size, functions, reach.children, names)
         past = (*(followed.cells if followed is not None else ()), *(resumed.cells if resumed is not None else ()))
-        seed = followed.runs[0].run_id if followed is not None else self.id
+        seed = settings.seed or (followed.runs[0].run_id if followed is not None else self.id)
         cell, output = settings.cell_limit, settings.output_limit
         try:
             spare = reach.spares.take(offer) if reach.spares is not None else None

@@ -1,0 +1,93 @@
+"""A run that its caller drives, cell by cell."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_rlm import RLM, Limits, Settings, UsageError
+from llm_rlm.journal import Journal
+from llm_rlm.journal.history import past_run
+from llm_rlm.runs.run import journal_path
+from llm_rlm.testing import ScriptedModel
+from scripts import scripted, submit
+
+
+def upper(prompt: object) -> str:
+    return str(getattr(prompt, "prompt", "")).upper()
+
+
+def rlm(**more: object) -> RLM:
+    return RLM(sub_model=ScriptedModel(upper, "sub"), **more)  # type: ignore[arg-type]
+
+
+def test_cells_share_a_session_call_the_sub_model_and_need_no_root_model() -> None:
+    with rlm().cells("one\ntwo") as cells:
+        assert cells.run("lines = context.splitlines()\nlen(lines)") == "2"
+        assert cells.run("rs = await llm_batch(lines)\n[str(r) for r in rs]") == "['ONE', 'TWO']"
+        cells.run("found = [str(r) for r in rs]")
+        cells.submit(variable_name="found")
+        assert (cells.answer, cells.usage.calls, cells.usage.turns) == (["ONE", "TWO"], 2, 0)
+
+
+def test_a_run_of_cells_is_in_the_journal_and_ends_as_it_was_left() -> None:
+    with rlm().cells("x") as cells:
+        cells.run("submit(context)")
+    journal = Journal(journal_path())
+    past = past_run(journal, cells.run_id)
+    journal.close()
+    assert (past.finish, past.answer, past.sub_model, [cell.code for cell in past.cells]) == (
+        "submitted",
+        "x",
+        "sub",
+        ["submit(context)"],
+    )
+
+
+def test_an_error_in_a_cell_is_shown_and_the_session_goes_on() -> None:
+    with rlm().cells() as cells:
+        assert "ZeroDivisionError" in cells.run("a = 1\n1 / 0")
+        assert cells.run("a") == "1"
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"), [({"answer": "b"}, "does not fit"), ({"variable_name": "nothing"}, "no variable"), ({}, "either")]
+)
+def test_an_answer_that_is_not_taken_raises_and_says_why(answer: dict[str, str], wrong: str) -> None:
+    with rlm(schema={"enum": ["a"]}).cells() as cells:
+        with pytest.raises(UsageError, match=wrong):
+            cells.submit(**answer)
+        assert cells.answer is None
+
+
+def test_limits_hold_for_cells() -> None:
+    with rlm(limits=Limits(calls=1)).cells() as cells:
+        shown = cells.run("rs = await llm_batch(['a', 'b'])\nprint(len(rs.errors))")
+    assert shown.startswith("1")
+
+
+def test_a_limit_of_cost_needs_a_price() -> None:
+    with pytest.raises(UsageError, match="price"):
+        rlm(limits=Limits(cost=1.0)).cells()
+
+
+def test_child_runs_can_be_started_from_cells() -> None:
+    with RLM(sub_model=scripted(submit("four"), model_id="sub")).cells() as cells:
+        assert cells.run("print(await rlm_query('How long?', context='abcd'))") == "four"
+
+
+def test_equal_seeds_draw_equal_numbers_and_each_run_others_without_one() -> None:
+    def draw(seed: str | None) -> str:
+        with rlm(settings=Settings(seed=seed)).cells() as cells:
+            return cells.run("import random\nrandom.random()")
+
+    assert draw("a") == draw("a") != draw(None)
+
+
+def test_closed_cells_run_no_more_and_can_be_closed_again() -> None:
+    cells = rlm().cells()
+    cells.close()
+    cells.close()
+    with pytest.raises(UsageError, match="closed"):
+        cells.run("1")
+    with pytest.raises(UsageError, match="closed"):
+        cells.submit("1")
