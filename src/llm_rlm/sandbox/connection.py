@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from . import wire
@@ -47,8 +48,9 @@ class Connection:
 
     def why_not_ready(self) -> str | None:
         """Wait until the guest can take cells; if it will not, why."""
+        until = time.monotonic() + _START_LIMIT
         while not self._ready:
-            event = self.mailbox.get(_START_LIMIT)
+            event = self.mailbox.get(max(0.0, until - time.monotonic()))
             if event is None:
                 return f"not ready after {_START_LIMIT:g} s"
             if isinstance(event, Ended):
@@ -83,6 +85,9 @@ class Connection:
         if frame["t"] != "calls":
             if not self.mailbox.put(frame, size):
                 worker.kill("it sent more output than it may")
+            return
+        if self.calls.handler is None:
+            worker.kill("it broke the protocol: a call before the session began")
             return
         try:
             requests = [wire.to_request(call, replay=self.replaying) for call in frame["calls"]]

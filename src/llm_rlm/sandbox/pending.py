@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST = 50_000
 _MOST_CHARACTERS = 1 << 28
+_NO_CELL = "calls can be made while a cell runs only"
 _TOO_MUCH = f"too many calls at once: at most {_MOST:,}, of {_MOST_CHARACTERS:,} characters in all, may wait"
 
 
@@ -27,6 +28,8 @@ class PendingCalls:
     def __init__(self, handler: CallHandler | None, send: Callable[[Mapping[str, object]], None]) -> None:
         """`send` takes a frame for the worker."""
         self.handler = handler
+        self.cell_runs = False
+        """Whether calls are taken: those of no cell are refused, so that nothing is paid that no cell asked for."""
         self.met_unknown = False
         """Whether a call of a replay was not in the journal."""
         self._send = send
@@ -41,12 +44,13 @@ class PendingCalls:
         return bool(self._sizes)
 
     def ask(self, requests: Sequence[CallRequest]) -> None:
-        """Have these calls made; those too many are answered with an error."""
+        """Have these calls made; those too many, or of no cell, are answered with an error."""
         assert self.handler is not None
-        taken = self._take_on(requests)
+        taken = self._take_on(requests) if self.cell_runs else 0
         for request in requests[taken:]:
-            self._outbox.post(CallReply(request.id, error=_TOO_MUCH))
-        self.handler.ask(requests[:taken], self._reply)
+            self._outbox.post(CallReply(request.id, error=_TOO_MUCH if self.cell_runs else _NO_CELL))
+        if taken:
+            self.handler.ask(requests[:taken], self._reply)
 
     def forget(self) -> None:
         """Nobody waits any longer."""
