@@ -156,11 +156,29 @@ class _Line:
 
 
 def clean(text: str) -> str:
-    """Text without control, escape and bidirectional characters, which could change what a terminal shows."""
+    """Text without control, escape, bidirectional and invisible characters: it shows on a terminal what it holds.
+
+    Variation selectors of the first sixteen stay: they choose how the character before them looks.
+    """
     text = text.replace("\r\n", "\n")
-    return "".join(
-        character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    return "".join(character if _is_shown(character) else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _is_shown(character: str) -> bool:
+    return character in "\n\t" or (character.isprintable() and character not in _INVISIBLE)
+
+
+_INVISIBLE = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+            *range(0x180B, 0x1810),
+            *range(0xE0100, 0xE01F0),
+        ),
     )
+)
+"""What Unicode ignores in display, though Python calls it printable: joiners, fillers, blanks, variation selectors."""
 
 
 def with_references(result: Result) -> str:

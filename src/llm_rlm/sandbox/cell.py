@@ -65,7 +65,7 @@ def attempt(
     known = calls.begin_cell(cell.number)
     connection.questions.begin_cell()
     connection.mailbox.listen(cell.output_limit)
-    connection.calls.cell_runs = True
+    connection.calls.begin_cell()
     connection.worker.send(
         {
             "t": "cell",
@@ -82,7 +82,7 @@ def attempt(
     try:
         return _follow(connection, cell, Transcript(cell.number, key, cell.output_limit, on_output), interrupted)
     finally:
-        connection.calls.cell_runs = False
+        connection.calls.end_cell()
         connection.mailbox.ignore()
 
 

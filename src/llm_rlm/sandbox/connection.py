@@ -75,6 +75,9 @@ class Connection:
 
     def received(self, worker: Worker, frame: dict[str, Any], size: int) -> None:
         """Take a frame: calls go to the call handler, questions and touched texts to the helpers, the rest to whoever waits."""
+        if frame["t"] in {"ask", "touched"} and not self.mailbox.count():
+            worker.kill("it asked more than it may")
+            return
         if frame["t"] == "ask":
             if not self.questions.ask(frame["n"], frame["name"], frame["arguments"]):
                 worker.kill("it broke the protocol: a question before the last was answered")
@@ -94,7 +97,8 @@ class Connection:
         except (TypeError, KeyError):
             worker.kill("it broke the protocol: a malformed call")
             return
-        self.calls.ask(requests)
+        if not self.calls.ask(requests):
+            worker.kill("it asked for too many calls at once, again and again")
 
     def ended(self, _: Worker, reason: str) -> None:
         """Note that the worker is gone."""
