@@ -1,4 +1,4 @@
-"""The host's side of the protocol, whatever comes over the pipe: a result or an error that is documented, in time and in bounds."""
+"""The host's side of the protocol, whatever comes over the pipe: a result or a documented error, in time and in bounds."""
 
 from __future__ import annotations
 
