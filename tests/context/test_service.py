@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llm_rlm.context import Context, Coverage, Service, Sources, from_any
 
@@ -160,3 +163,122 @@ def test_of_a_json_value_no_helper_knows_anything() -> None:
     value = from_any([1, 2])
     assert Asked(value).grep("1") == "`context` is a list, not text: look at it with Python"
     value.discard()
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 30) | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+_SHAPES = st.lists(
+    st.sampled_from(["(", ")", "[", "]", "{9999}", "*", "+", "?", "|", "^", "$", "\\", "\\p{L}", "a", "\0", "é", "."])
+)
+_SQL = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "SELECT",
+                "*",
+                "FROM",
+                "t",
+                "WHERE",
+                "name",
+                "=",
+                "'",
+                '"',
+                ";",
+                "--",
+                "(",
+                ")",
+                ",",
+                "1",
+                "UNION",
+                "ATTACH",
+                "COPY",
+            ),
+            *(
+                "TO",
+                "read_text('/etc/hostname')",
+                "PRAGMA",
+                "INSTALL",
+                "LOAD",
+                "'/tmp/a.csv'",
+                "WITH RECURSIVE",
+                "\0",
+                "DROP TABLE t",
+            ),
+            *(
+                "getenv('HOME')",
+                "glob('/*')",
+                "SET enable_external_access=true",
+                "CREATE TABLE x AS",
+                "range(1000000000)",
+                "LIMIT 1",
+            ),
+        ]
+    ),
+    min_size=1,
+    max_size=8,
+).map(" ".join)
+_ARGUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "pattern": _SHAPES.map("".join) | _JSON,
+        "query": st.text(max_size=20) | _JSON,
+        "within": st.none() | st.lists(_SHAPES.map("".join), max_size=2) | st.just("*.log") | _JSON,
+        "needle": st.text(max_size=4) | _JSON,
+        **dict.fromkeys(["ignore_case", "fixed", "last"], st.booleans() | _JSON),
+        **dict.fromkeys(
+            ["context", "limit", "k", "document", "start", "end", "first", "handle", "count"], st.integers(0, 25) | _JSON
+        ),
+    },
+)
+_PLAIN = {
+    "ignore_case": False,
+    "fixed": False,
+    "last": False,
+    "context": 0,
+    "limit": 10,
+    "k": 3,
+    "document": 0,
+    "start": 0,
+    "end": 5,
+}
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    folder = tmp_path_factory.mktemp("probed")
+    (folder / "a.log").write_bytes("grün\r\nred apple\nblue\n".encode())
+    (folder / "t.csv").write_text("name,n\nx,1\ny,2\n")
+    made = from_any(Sources(("a.log", "t.csv"), base=str(folder)))
+    asked = Asked(made)
+    yield asked
+    asked.service.close()
+    made.discard()
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(["listing", "read", "texts", "fits", "find", "count", "grep", "search", "more", "launch"]), _ARGUMENTS)
+def test_whatever_is_asked_there_is_an_answer_or_what_is_wrong_with_the_question(
+    probed: Asked, name: str, arguments: dict[str, object]
+) -> None:
+    for given_arguments in (arguments, _PLAIN | arguments):
+        answer = probed.service.answer(name, given_arguments, lambda: False)
+        assert isinstance(answer, bytes) or (answer and len(answer) < 20_000)
+    probed.service.touched([*arguments.values(), -1, 10**30])
+
+
+@settings(max_examples=60)
+@given(_SQL)
+def test_whatever_sql_is_asked_it_reads_the_tables_alone_and_ends(probed: Asked, query: str) -> None:
+    answer = probed.service.answer("sql", {"query": query, "limit": 5}, lambda: False)
+    text = answer if isinstance(answer, str) else answer.decode()
+    for outside in (Path("/etc/hostname").read_text().strip(), os.environ["HOME"]):
+        assert outside not in text
+    assert not Path("/tmp/a.csv").exists()  # noqa: S108 - what a query tries to write
+
+
+def test_too_many_patterns_are_refused_and_a_very_long_one_takes_no_time(ask: Asked) -> None:
+    assert "at most 1,000 patterns" in ask.grep("a", within=[f"{number}*" for number in range(1001)])
+    assert "no text is named or matches" in ask.grep("a", within=["*a" * 100_000])

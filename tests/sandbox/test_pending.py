@@ -36,6 +36,7 @@ class Fixture:
         self.sent: list[Mapping[str, Any]] = []
         self.handler = Holding()
         self.calls = PendingCalls(self.handler, self.sent.append)
+        self.calls.begin_cell()
 
 
 @pytest.fixture
@@ -97,3 +98,18 @@ def test_an_answered_call_makes_room(fixture: Fixture, monkeypatch: pytest.Monke
         fixture.calls.ask([CallRequest(number, "abc")])
         fixture.handler.deliver(CallReply(number, "d"))
     assert [frame["replies"] for frame in fixture.sent] == [[{"id": 1, "text": "d"}], [{"id": 2, "text": "d"}]]
+
+
+def test_a_call_of_no_cell_is_refused_and_not_made(fixture: Fixture) -> None:
+    fixture.calls.end_cell()
+    fixture.calls.ask([CallRequest(1, "a")])
+    assert fixture.handler.asked == []
+    assert fixture.sent[0]["replies"] == [{"id": 1, "error": "calls can be made while a cell runs only"}]
+
+
+def test_who_is_refused_again_and_again_is_given_up(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "_MOST_REFUSED", 2)
+    fixture.calls.end_cell()
+    assert [fixture.calls.ask([CallRequest(number, "a")]) for number in range(3)] == [True, True, False]
+    fixture.calls.begin_cell()
+    assert fixture.calls.ask([CallRequest(9, "a")])

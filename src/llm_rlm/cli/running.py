@@ -85,13 +85,14 @@ def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Observer
 def shown_as_usage(ctx: click.Context) -> Iterator[None]:
     """Errors of ours as click shows them."""
     from llm_rlm.errors import RLMError, UnknownModelError, UsageError  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.status import clean  # noqa: PLC0415
 
     try:
         yield
     except (UsageError, UnknownModelError) as problem:
-        raise click.UsageError(str(problem), ctx) from problem
+        raise click.UsageError(clean(str(problem)), ctx) from problem
     except RLMError as problem:
-        raise click.ClickException(str(problem)) from problem
+        raise click.ClickException(clean(str(problem))) from problem
 
 
 def _run(begin: Callable[[Observer], Asking | Result], display: Display) -> Result:
@@ -149,6 +150,8 @@ def ended_by_sigterm() -> Iterator[None]:
 
 def report(result: Result, display: Display, given: Mapping[str, Any]) -> int:
     """Print what came of a run. Returns the exit code."""
+    from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
+
     display.status.closing(result)
     if display.lines is not None:
         display.lines.finish(result)
@@ -157,7 +160,7 @@ def report(result: Result, display: Display, given: Mapping[str, Any]) -> int:
     else:
         _print(result, given)
     if (problem := result.problem) is not None:
-        click.echo(f"Error: {problem}", err=True)
+        click.echo(f"Error: {clean(problem)}", err=True)
     if not given["quiet"] and (advice := _advice(result, given)) is not None:
         click.echo(advice, err=True)
     code = {"limit": LIMITED, "error": FAILED, "interrupted": ABORTED}.get(result.finish, ANSWERED)
@@ -180,7 +183,8 @@ def _print(result: Result, given: Mapping[str, Any]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # an answer is printed whatever the terminal's encoding
     if given["json_output"]:
-        click.echo(json.dumps(result.as_dict(), ensure_ascii=False, indent=2))
+        # A terminal would act on some of what JSON lets stand.
+        click.echo(json.dumps(result.as_dict(), ensure_ascii=sys.stdout.isatty(), indent=2))
     elif result.answer is not None and result.error is None:
         text = with_references(result)
         click.echo(clean(text) if sys.stdout.isatty() else text)

@@ -38,6 +38,8 @@ _MOST_CONTEXT = 50
 _MOST_PASSAGES = 1000
 _MOST_ROWS = 100_000
 _MOST_NAMED = 3
+_MOST_PATTERNS = 1000
+_LONGEST_GUESSED = 1000
 
 type Cancelled = Callable[[], bool]
 
@@ -270,14 +272,21 @@ class Service:
         wanted = given.names("within")
         if wanted is None:
             return range(len(self._context.documents))
+        patterns = [name for name in wanted if name not in self._numbers()]
+        if len(patterns) > _MOST_PATTERNS:
+            message = (
+                f"within: {len(patterns):,} of these are no names of texts; at most {_MOST_PATTERNS:,} patterns can be given"
+            )
+            raise QuestionError(message)
         found: set[int] = set()
         for name in wanted:
             number = self._numbers().get(name)
             matching = [number] if number is not None else self._matching(name)
             if not matching:
-                close = get_close_matches(name, list(self._numbers())[:5000], _MOST_NAMED)
+                shown = name[:_LONGEST_GUESSED]
+                close = get_close_matches(shown, list(self._numbers())[:5000], _MOST_NAMED)
                 like = f"; like it: {', '.join(close)}" if close else ""
-                message = f"no text is named or matches {name!r}{like}"
+                message = f"no text is named or matches {shown!r}{like}"
                 raise QuestionError(message)
             found.update(matching)
         return sorted(found)

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import unicodedata
 
+INVISIBLE = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+            *range(0x180B, 0x1810),
+            *range(0xE0100, 0xE01F0),
+        ),
+    )
+)
+"""What Unicode ignores in display, though Python calls it printable: joiners, fillers, blanks, variation selectors.
+
+The first sixteen variation selectors are not among them: they choose how the character before them looks.
+"""
+
 
 class _Shown(dict[int, int | str]):
     """What is shown for a character, as `str.translate` asks for it."""
 
     def __missing__(self, code: int) -> int | str:
         character = chr(code)
+        if character in INVISIBLE:
+            return "\N{REPLACEMENT CHARACTER}"
         # Of all spaces Python takes only one for printable. The ideographic and the no-break space do no harm.
         harmless = character in "\n\t" or character.isprintable() or unicodedata.category(character) == "Zs"
         return code if harmless else "\N{REPLACEMENT CHARACTER}"
@@ -22,10 +39,10 @@ def clean(text: str) -> str:
     """Text without characters that could change what a terminal shows, or hide in it.
 
     Replaced are control characters (C0 and C1, so all escape sequences), format characters (bidirectional marks, overrides and
-    isolates, zero-width ones, tags, the byte order mark), surrogates, separators of lines and paragraphs, and what Unicode
-    leaves private or unassigned. Line feeds and tabs stay; CR LF is a line feed.
+    isolates, zero-width ones, tags, the byte order mark), fillers that show nothing, surrogates, separators of lines and
+    paragraphs, and what Unicode leaves private or unassigned. Line feeds and tabs stay; CR LF is a line feed.
     """
-    return text if text.isprintable() else text.replace("\r\n", "\n").translate(_SHOWN)
+    return text if text.isascii() and text.isprintable() else text.replace("\r\n", "\n").translate(_SHOWN)
 
 
 def brief(text: str, most: int) -> str:

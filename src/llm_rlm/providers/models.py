@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
 
 from llm_rlm import registry
 from llm_rlm.budget import Tokens
@@ -448,8 +449,8 @@ def _later(seconds: float, work: Callable[..., object], *arguments: object) -> N
 def describe(problem: BaseException, key: str | None = None) -> str:
     """One line for an error of a model or its provider: what happened, without a trace, and without `key` if it is in it."""
     text = " ".join("".join(character if character.isprintable() else " " for character in str(problem)).split())
-    if key:
-        text = text.replace(key, "[key]")
+    for form in {key, quote(key, safe=""), quote_plus(key)} if key else ():
+        text = text.replace(form, "[key]")
     return f"{type(problem).__name__}: {text}"[:500] if text else type(problem).__name__
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from llm_rlm import prompts
 from llm_rlm.errors import RLMError
 from llm_rlm.events import guarded
-from llm_rlm.providers import models
 from llm_rlm.providers.spending import Spending
 from llm_rlm.root.conversation import call_from
 
@@ -119,7 +118,7 @@ class Asking:
             end("error", str(problem))
             raise RunFailedError(self._result("error", str(problem))) from problem
         except BaseException as problem:
-            self._run.end("error", models.describe(problem))
+            self._run.end("error", type(problem).__name__)  # its text could hold anything, a key too
             raise
         if self._run.answer is None and finish in {"submitted", "prose"}:
             error = f"{self._model.model_id} gave no answer: its replies were empty"

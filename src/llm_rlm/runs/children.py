@@ -13,7 +13,6 @@ from llm_rlm import context as contexts
 from llm_rlm.budget import Limits
 from llm_rlm.calls import CallReply
 from llm_rlm.errors import RLMError, SandboxError, UsageError
-from llm_rlm.providers import models
 from llm_rlm.providers.dispatch import public_error
 from llm_rlm.providers.spending import Spending
 from llm_rlm.sandbox import Spares
@@ -178,7 +177,7 @@ def _answer(run: Run, loop: Loop, resumed: Continuation | None) -> CallReply:
         run.end("error", str(problem), hurry=True)
         return CallReply(0, error=f"the child run failed: {_public(problem)}")
     except BaseException as problem:
-        run.end("error", models.describe(problem), hurry=True)
+        run.end("error", type(problem).__name__, hurry=True)  # its text could hold anything, a key too
         raise
     run.end(finish, hurry=True)
     # A limit of turns is the child's own: its answer stays what it is. The others are limits of all.

@@ -65,6 +65,7 @@ def attempt(
     known = calls.begin_cell(cell.number)
     connection.questions.begin_cell()
     connection.mailbox.listen(cell.output_limit)
+    connection.calls.begin_cell()
     connection.worker.send(
         {
             "t": "cell",
@@ -81,6 +82,7 @@ def attempt(
     try:
         return _follow(connection, cell, Transcript(cell.number, key, cell.output_limit, on_output), interrupted)
     finally:
+        connection.calls.end_cell()
         connection.mailbox.ignore()
 
 

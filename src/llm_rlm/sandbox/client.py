@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 _MEMORY = (4 << 30) - (1 << 16)
 _STDERR_KEPT = 2000
+_REASON_KEPT = 2000
+
+# Seconds without a byte taken from its pipe, after which a worker is given up: its reading thread does nothing else.
+_TAKE_LIMIT = 30.0
 
 # The worker needs no more than the interpreter's own paths: no environment, no site, no current directory.
 _MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from llm_rlm.sandbox.worker import main; main()"
@@ -75,8 +80,9 @@ class Worker:
         data = frames.to_worker(json.dumps(frame).encode("ascii"))
         try:
             with self._sending:
-                self._input.write(data)
-                self._input.flush()
+                _write(self._input, data)
+        except TimeoutError:
+            self.kill("it does not take what it is sent")
         except (OSError, ValueError):
             return
 
@@ -147,12 +153,15 @@ class Worker:
         wanted, self._wants_compiled = self._wants_compiled, False
         if frame["t"] == "compiled":
             # Kept for other sessions, so taken only as the first frame: none of this session's cells can have made it.
-            if not wanted:
+            if not wanted or not frame["modules"].isascii():
                 message = "compiled modules that were not wanted"
                 raise frames.FrameError(message)
             shipping.keep(frame["modules"])
-        elif sender == frames.WORKER or frame["t"] == "broken":
-            self._ended_by_worker = self._ended_by_worker or frame["reason"]
+        elif frame["t"] == "broken" or (sender, frame["t"]) == (frames.WORKER, "ended"):
+            self._ended_by_worker = self._ended_by_worker or frame["reason"][-_REASON_KEPT:]
+        elif sender == frames.WORKER:
+            message = f"a frame {frame['t']!r} in the worker's own name"
+            raise frames.FrameError(message)
         else:
             self._spoke = True
             self._listener.received(self, frame, len(body))
@@ -206,13 +215,14 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
 
 
 def check(body: bytes) -> dict[str, Any]:
-    """Parse and check a frame. Raises FrameError for one that no driver would send."""
+    """Parse and check a frame; what it has besides is left out. Raises FrameError for one that no driver would send."""
     # Parsed, the smallest values take fifty times the memory of their text.
     if body.count(b",") > _MANY_VALUES and _STRING.sub(b"", body).count(b",") > _MANY_VALUES:
         message = f"a frame of more than {_MANY_VALUES:,} values"
         raise frames.FrameError(message)
     try:
-        frame = json.loads(body, parse_constant=_refuse_constant)
+        # As text: of bytes the parser would guess the encoding, and the commas of UTF-16 are not counted above.
+        frame = json.loads(body.decode("ascii"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as problem:
         message = f"not JSON: {type(problem).__name__}"
         raise frames.FrameError(message) from None
@@ -223,11 +233,27 @@ def check(body: bytes) -> dict[str, Any]:
         if not isinstance(frame.get(name), wanted):
             message = f"a frame {frame['t']!r} whose {name!r} is a {type(frame.get(name)).__name__}"
             raise frames.FrameError(message)
-    return frame
+    return {name: frame[name] for name in ("t", *_FRAME_TYPES[frame["t"]]) if name in frame}
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _write(pipe: IO[bytes], data: bytes) -> None:
+    """Write all of it. Raises TimeoutError once nothing has been taken for long, where the system can tell."""
+    if sys.platform == "win32":
+        pipe.write(data)
+        pipe.flush()
+        return
+    os.set_blocking(pipe.fileno(), False)
+    room = select.poll()
+    room.register(pipe, select.POLLOUT)
+    rest = memoryview(data)
+    while rest:
+        if not room.poll(_TAKE_LIMIT * 1000):
+            raise TimeoutError
+        rest = rest[os.write(pipe.fileno(), rest) :]
 
 
 def _import_path() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from . import wire
@@ -47,8 +48,9 @@ class Connection:
 
     def why_not_ready(self) -> str | None:
         """Wait until the guest can take cells; if it will not, why."""
+        until = time.monotonic() + _START_LIMIT
         while not self._ready:
-            event = self.mailbox.get(_START_LIMIT)
+            event = self.mailbox.get(max(0.0, until - time.monotonic()))
             if event is None:
                 return f"not ready after {_START_LIMIT:g} s"
             if isinstance(event, Ended):
@@ -73,6 +75,9 @@ class Connection:
 
     def received(self, worker: Worker, frame: dict[str, Any], size: int) -> None:
         """Take a frame: calls go to the call handler, questions and touched texts to the helpers, the rest to whoever waits."""
+        if frame["t"] in {"ask", "touched"} and not self.mailbox.count():
+            worker.kill("it asked more than it may")
+            return
         if frame["t"] == "ask":
             if not self.questions.ask(frame["n"], frame["name"], frame["arguments"]):
                 worker.kill("it broke the protocol: a question before the last was answered")
@@ -84,12 +89,16 @@ class Connection:
             if not self.mailbox.put(frame, size):
                 worker.kill("it sent more output than it may")
             return
+        if self.calls.handler is None:
+            worker.kill("it broke the protocol: a call before the session began")
+            return
         try:
             requests = [wire.to_request(call, replay=self.replaying) for call in frame["calls"]]
         except (TypeError, KeyError):
             worker.kill("it broke the protocol: a malformed call")
             return
-        self.calls.ask(requests)
+        if not self.calls.ask(requests):
+            worker.kill("it asked for too many calls at once, again and again")
 
     def ended(self, _: Worker, reason: str) -> None:
         """Note that the worker is gone."""

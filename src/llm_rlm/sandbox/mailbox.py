@@ -7,12 +7,13 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-# Bytes of frames that the guest may send before the host stops listening. A frame counts for a little more than its size.
+# Bytes of frames that the guest may send before the host stops listening. A frame counts for more than its size: one of the
+# output for a little, since a cell may print character by character, another for about what it takes in memory.
 _BASE = 1 << 16
 _A_CHARACTER = 100
 _ANSWER = 1 << 30
 _IDLE = 1 << 24
-_FRAME = 16
+_FRAME = {False: 16, True: 512}
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,18 @@ class Mailbox:
         """Keep a frame if somebody listens. False if the sender has sent more than it may."""
         with self._lock:
             kind = frame["t"] in {"submit", "value"}
-            self._room[kind] -= size + _FRAME
+            self._room[kind] -= size + _FRAME[kind]
             if self._room[kind] < 0:
                 return False
             if self._listening:
                 self._events.put(frame)
             return True
+
+    def count(self) -> bool:
+        """Note a frame that goes elsewhere. False if the sender has sent more than it may."""
+        with self._lock:
+            self._room[True] -= _FRAME[True]
+            return self._room[True] >= 0
 
     def end(self, reason: str) -> None:
         """The last event."""

@@ -23,15 +23,15 @@ class Outbox:
         self._replies: list[CallReply] = []
         self._sending = False
 
-    def post(self, reply: CallReply) -> None:
-        """Send a reply, now or with the next. Called from any thread."""
+    def post(self, *replies: CallReply) -> None:
+        """Send replies, now or with the next. Called from any thread."""
         with self._lock:
-            self._replies.append(reply)
+            self._replies.extend(replies)
             if self._sending:
                 return
             self._sending = True
-        while replies := self._take():
-            self._send([wire.from_reply(reply) for reply in replies])
+        while taken := self._take():
+            self._send([wire.from_reply(reply) for reply in taken])
 
     def _take(self) -> list[CallReply]:
         with self._lock:

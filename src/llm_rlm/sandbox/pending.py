@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _MOST = 50_000
 _MOST_CHARACTERS = 1 << 28
+_MOST_REFUSED = 500_000
+_NO_CELL = "calls can be made while a cell runs only"
 _TOO_MUCH = f"too many calls at once: at most {_MOST:,}, of {_MOST_CHARACTERS:,} characters in all, may wait"
 
 
@@ -27,6 +29,8 @@ class PendingCalls:
     def __init__(self, handler: CallHandler | None, send: Callable[[Mapping[str, object]], None]) -> None:
         """`send` takes a frame for the worker."""
         self.handler = handler
+        self._cell_runs = False
+        self._refused = 0
         self.met_unknown = False
         """Whether a call of a replay was not in the journal."""
         self._send = send
@@ -40,13 +44,25 @@ class PendingCalls:
         """Whether any call waits."""
         return bool(self._sizes)
 
-    def ask(self, requests: Sequence[CallRequest]) -> None:
-        """Have these calls made; those too many are answered with an error."""
+    def begin_cell(self) -> None:
+        """From now on calls are those of a cell."""
+        self._refused = 0
+        self._cell_runs = True
+
+    def end_cell(self) -> None:
+        """From now on calls are refused: so nothing is paid that no cell asked for."""
+        self._cell_runs = False
+
+    def ask(self, requests: Sequence[CallRequest]) -> bool:
+        """Have these calls made; those too many, or of no cell, are answered with an error. False if that never ends."""
         assert self.handler is not None
-        taken = self._take_on(requests)
-        for request in requests[taken:]:
-            self._outbox.post(CallReply(request.id, error=_TOO_MUCH))
-        self.handler.ask(requests[:taken], self._reply)
+        taken = self._take_on(requests) if self._cell_runs else 0
+        self._refused += len(requests) - taken
+        why = _TOO_MUCH if self._cell_runs else _NO_CELL
+        self._outbox.post(*[CallReply(request.id, error=why) for request in requests[taken:]])
+        if taken:
+            self.handler.ask(requests[:taken], self._reply)
+        return self._refused <= _MOST_REFUSED
 
     def forget(self) -> None:
         """Nobody waits any longer."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .types import Helpers
     from .window import Status
 
+_NUMBERS = range(1 << 64)
+"""What the window has room for."""
 _MOST_WAITING = 2
 """A guest waits for each answer; one that was stopped may ask again while its last question is still being given up."""
 
@@ -53,7 +55,7 @@ class Questions:
         with self._lock:
             if self._closed:
                 return True
-            if number in self._open or len(self._open) >= _MOST_WAITING:
+            if number not in _NUMBERS or number in self._open or len(self._open) >= _MOST_WAITING:
                 return False
             self._open[number] = threading.Event()
             stopped = self._stopped

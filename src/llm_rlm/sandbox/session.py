@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .types import Answer, CallHandler, CellResult, Helpers, Offer, Variable
 
 _REPLAY_GRACE = 10.0
+_VALUE_GRACE = 60.0
+"""Seconds beyond the time of a cell, in which the largest value has come."""
 
 
 class Session:
@@ -153,8 +155,9 @@ class Session:
 
     def _receive_value(self, name: str) -> Answer:
         pieces: list[str] = []
+        until = time.monotonic() + self._cell_limit + _VALUE_GRACE
         while True:
-            event = self._connection.mailbox.get(self._cell_limit)
+            event = self._connection.mailbox.get(max(0.0, min(self._cell_limit, until - time.monotonic())))
             if event is None or isinstance(event, Ended):
                 self._raise_if_closed()
                 self._untold += self._rebuild()

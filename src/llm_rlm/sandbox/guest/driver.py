@@ -39,6 +39,7 @@ _PLAIN = (*_SIZED, int, float, bool, complex, type(None))
 _PRISTINE = dict(vars(builtins))
 _type_name = vars(type)["__name__"].__get__
 _create_task = asyncio.create_task
+_pause = asyncio.sleep
 
 
 class Host(Protocol):
@@ -189,6 +190,7 @@ class Driver:
         error = await self._outcome(frame["code"], f"<cell {frame['n']}>")
         if error == "timeout":
             self._dice.take_back()
+        self.calls.flush()
         self._cell = None
         running = self._clock.running()
         self._clock = clock.Clock(float("inf"))
@@ -263,6 +265,7 @@ class Driver:
             if value is not None:
                 self.namespace["_"] = value
                 self._stream.write(_shown(value) + "\n")
+        await _pause(0)  # tasks that the cell has made begin: what they ask is asked by it
 
     async def _evaluate(self, code: CodeType) -> object:
         value = FunctionType(code, self.namespace)()
@@ -360,8 +363,12 @@ class Driver:
     # The event loop
 
     def park(self) -> None:
-        """Nothing is left to do until the host calls: send what was asked, and stop counting."""
-        self.calls.flush()
+        """Nothing is left to do until the host calls: send what a cell asked, and stop counting.
+
+        What tasks ask while no cell runs is sent by the next cell: the host refuses calls of none.
+        """
+        if self._cell is not None:
+            self.calls.flush()
         self._output.flush()
         self._clock.park()
 

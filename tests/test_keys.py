@@ -1,0 +1,90 @@
+"""A key is sent to its provider and stands nowhere else: not on the screen, not in a record, whatever fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from click.testing import CliRunner
+from llm.cli import cli
+
+from llm_rlm.providers.models import describe
+from llm_rlm.testing import Reply
+from scripts import run, submit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Serve
+
+KEY = "k-canary/5e11+f00d=="
+ASKS = "try:\n    r = await llm_query('x')\nexcept LLMError as problem:\n    r = str(problem)\nprint(r)\n"
+ASKS += "print((await llm_batch(['y'])).errors)"
+_FAILURES = {
+    "401": Reply(status=401, text=f"Incorrect API key provided: {KEY}"),
+    "403": Reply(status=403, text=f"Bearer {KEY} may not"),
+    "400": Reply(status=400, text=f'{{"Authorization": "Bearer {KEY}"}}'),
+    "404, the key in an address": Reply(status=404, text=f"no such page: /v1/chat?key={quote(KEY, safe='')}"),
+    "429": Reply(status=429, text=f"slow down, {KEY}", headers={"x-should-retry": "false"}),
+    "500": Reply(status=500, text=f"trace: api_key={KEY!r}", headers={"x-should-retry": "false"}),
+}
+
+
+def _places(user_path: Path) -> dict[str, bytes]:
+    """What was kept of a run."""
+    return {path.name: path.read_bytes() for path in user_path.rglob("*") if path.is_file() and path.suffix != ".yaml"}
+
+
+def _is_nowhere(result: object, user_path: Path) -> None:
+    shown = result.stdout + result.stderr  # type: ignore[attr-defined]
+    for form in (KEY, quote(KEY, safe=""), "canary"):
+        assert form not in shown
+        assert {name for name, data in _places(user_path).items() if form.encode() in data} == set()
+
+
+@pytest.mark.parametrize("model", ["chat", "responses"])
+@pytest.mark.parametrize("kind", _FAILURES)
+@pytest.mark.parametrize("form", [["--json"], ["-v"]], ids=["json", "verbose"])
+def test_a_key_in_the_failure_of_the_root_model_is_nowhere(
+    serve: Serve, user_path: Path, kind: str, model: str, form: list[str]
+) -> None:
+    models = serve(_FAILURES[kind], api_key_name="mine")
+    result = CliRunner().invoke(cli, ["rlm", "?", "-m", model, "--key", KEY, *form], input="a text")
+    assert (result.exit_code, bool(models.server.requests)) == (1, True)
+    assert "rlm.db" in _places(user_path)
+    _is_nowhere(result, user_path)
+
+
+@pytest.mark.parametrize("kind", _FAILURES)
+def test_a_key_in_the_failure_of_a_sub_model_is_nowhere(serve: Serve, user_path: Path, kind: str) -> None:
+    models = serve(run(ASKS), submit("done"), sub=lambda _: _FAILURES[kind], api_key_name="mine")
+    result = CliRunner().invoke(cli, ["rlm", "?", "-m", "chat", "--key", KEY, "-v"], input="a")
+    assert (result.exit_code, result.stdout) == (0, "done\n")
+    assert models.sub_requests
+    assert "canary" not in "".join(models.tool_results)
+    _is_nowhere(result, user_path)
+
+
+def test_a_key_that_a_run_without_failures_is_made_with_is_in_no_record(serve: Serve, user_path: Path) -> None:
+    serve(run("r = await llm_query('x')\nprint(r)"), submit("done"), api_key_name="mine")
+    result = CliRunner().invoke(cli, ["rlm", "?", "-m", "chat", "--key", KEY, "--json"], input="a text")
+    assert result.exit_code == 0
+    _is_nowhere(result, user_path)
+
+
+def test_a_cell_finds_no_key(serve: Serve, user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    look = "import gc, os, sys\nprint(dict(os.environ), sys.argv)\n"
+    look += "print([o for o in gc.get_objects() if 'c' + 'anary' in repr(o)[:2000]])"
+    models = serve(run(look), submit("done"), api_key_name="mine")
+    result = CliRunner().invoke(cli, ["rlm", "?", "-m", "chat", "--key", KEY], input="a text")
+    assert result.exit_code == 0
+    assert KEY not in models.tool_results[0]
+    _is_nowhere(result, user_path)
+
+
+@pytest.mark.parametrize("text", [KEY, f"a{KEY}b", f"?key={quote(KEY, safe='')}&a", f"{KEY}{KEY}", f"{KEY} " * 99])
+def test_a_key_in_any_form_is_taken_out_of_the_text_of_an_error(text: str) -> None:
+    assert "canary" not in describe(ValueError(text), KEY)
+    assert "[key]" in describe(ValueError(text), KEY)
