@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from llm_rlm.confining.kernel import MACHINES, Machine
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="opens files as only Linux can")
 
 _READ_AND_LIST = 0b1100
 

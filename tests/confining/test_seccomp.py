@@ -77,7 +77,9 @@ def test_a_thread_can_be_started_and_a_process_cannot(name: str, flags: int, dec
 
 
 @machines
-@pytest.mark.parametrize(("kind", "decision"), [(STREAM, ALLOWED), (STREAM | 0x80800, ALLOWED), (DATAGRAM, REFUSED), (5, REFUSED)])
+@pytest.mark.parametrize(
+    ("kind", "decision"), [(STREAM, ALLOWED), (STREAM | 0x80800, ALLOWED), (DATAGRAM, REFUSED), (5, REFUSED)]
+)
 def test_a_pair_of_sockets_is_of_streams(name: str, kind: int, decision: int) -> None:
     machine = MACHINES[name]
     assert decided(machine, machine.numbers["socketpair"], 1, kind) == decision
@@ -94,8 +96,6 @@ class Refusing:
         raise OSError(self.error, f"{name} refused")
 
 
-@pytest.mark.parametrize(
-    ("error", "why"), [(errno.ENOSYS, "the kernel has no seccomp"), (errno.EACCES, "seccomp refused")]
-)
+@pytest.mark.parametrize(("error", "why"), [(errno.ENOSYS, "the kernel has no seccomp"), (errno.EACCES, "seccomp refused")])
 def test_a_kernel_that_refuses_is_no_error_and_the_reason_is_told(error: int, why: str) -> None:
     assert seccomp.refuse(Refusing(error)) == why

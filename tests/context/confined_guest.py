@@ -126,9 +126,9 @@ def _fork(_: dict[str, object]) -> None:
 def _natively(request: dict[str, object]) -> dict[str, object]:
     """Past the audit hook, as native code would: the error numbers of what is tried."""
     libc = ctypes.CDLL(None, use_errno=True)
-    tried = {
+    tried: dict[str, Callable[[], int]] = {
         "socket": lambda: libc.socket(2, 1, 0),
-        "fork": lambda: libc.fork(),
+        "fork": libc.fork,
         "program": lambda: libc.execv(b"/bin/true", None),
         "write": lambda: libc.open(str(request["path"]).encode(), os.O_WRONLY | os.O_CREAT, 0o600),
         "own": lambda: libc.open(b"own.txt", os.O_WRONLY | os.O_CREAT, 0o600),

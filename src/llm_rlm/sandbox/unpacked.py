@@ -29,7 +29,7 @@ _lock = threading.Lock()
 def folder(unpack: Callable[[Mapping[str, str]], object]) -> Path:
     """The folder, with all in it; `unpack` does so in the environment that it is given. Raises OSError."""
     home = _home()
-    made = home / f"pyeryx-{metadata.version('pyeryx')}"
+    made = home / _name()
     with _lock:
         if not made.is_dir():
             new = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
@@ -45,12 +45,16 @@ def folder(unpack: Callable[[Mapping[str, str]], object]) -> Path:
 def forget() -> None:
     """Remove what was unpacked: a guest could not start with it."""
     with suppress(OSError), _lock:
-        shutil.rmtree(_home() / f"pyeryx-{metadata.version('pyeryx')}", ignore_errors=True)
+        shutil.rmtree(_home() / _name(), ignore_errors=True)
 
 
 def environment(folder: Path) -> dict[str, str]:
     """The variables by which pyeryx finds the folder."""
     return dict.fromkeys((UNPACKED_TO, "TMP", "TEMP") if sys.platform == "win32" else (UNPACKED_TO,), str(folder))
+
+
+def _name() -> str:
+    return f"pyeryx-{metadata.version('pyeryx')}"
 
 
 def _home() -> Path:
