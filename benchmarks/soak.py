@@ -166,7 +166,7 @@ def soak(folder: Path, plan: Plan) -> Report:
     report.check(session.samples[-1].restarts == plan.restarts, f"{session.samples[-1].restarts} restarts")
     report.check(not left, f"left behind: {left}")
     early, late = session.samples[1], session.samples[-2]
-    for name, most in {"descriptors": 4, "threads": 4, "processes": 0, "files": 0, "host": 30, "worker": 30}.items():
+    for name, most in {"descriptors": 8, "threads": 4, "processes": 0, "files": 0, "host": 30, "worker": 30}.items():
         grown = getattr(late, name) - getattr(early, name)
         report.check(grown <= most, f"{name}: {grown:g} more at the end than after {early.cells:,} cells")
     return report

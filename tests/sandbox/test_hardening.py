@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from .conftest import Make
+
 system = kernel()
 abi = landlock.version(system) if not isinstance(system, str) else system
 confinable = pytest.mark.skipif(isinstance(abi, str), reason=f"the kernel confines nothing: {abi}")
@@ -125,3 +127,20 @@ def test_a_worker_has_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert core == 0
     assert size <= wanted["RLIMIT_FSIZE"]
     assert files <= wanted["RLIMIT_NOFILE"]
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_a_worker_runs_cells_on_a_system_that_has_none_of_it(
+    platform: str, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errand, "_MAIN", f"import sys; sys.platform = {platform!r}; {errand._MAIN}")
+    assert make().run("import math\nawait llm_query(f'{math.pi:.2f}')").output == "'re: 3.14'\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+@pytest.mark.parametrize("module", ["landlock.version", "seccomp.refuse", "process.give_up_privileges"])
+def test_a_worker_runs_cells_on_a_kernel_that_refuses(module: str, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, _, rest = errand._MAIN.partition("from llm_rlm")
+    blind = f"from llm_rlm.confining import landlock, process, seccomp; {module} = lambda _: 'no'; "
+    monkeypatch.setattr(errand, "_MAIN", f"{start}{blind}from llm_rlm{rest}")
+    assert make().run("6 * 7").output == "42\n"
