@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from llm_rlm import RLMToolbox
+from llm_rlm.errors import SandboxError
 from llm_rlm.sandbox import Offer, errand, unpacked
+from scripts import scripted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,3 +116,13 @@ def test_a_session_runs_on_what_its_own_user_has_unpacked(cache: Path, make: Mak
     assert session.run("import wave\nwave.__name__").output == "'wave'\n"
     assert list(cache.rglob("*.cwasm"))
     assert errand.environment({}) == {}
+
+
+def test_a_run_whose_sandbox_cannot_be_unpacked_says_so_and_leaves_nothing(
+    cache: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errand, "_MAIN", "raise SystemExit('the disk is full')")
+    problem = "the sandbox cannot be started: the sandbox's process could not unpack: the disk is full"
+    with pytest.raises(SandboxError, match=problem), RLMToolbox(context="text", sub_model=scripted("done")) as toolbox:
+        toolbox.execute_python("1")
+    assert list(cache.iterdir()) == list(temporary.iterdir()) == []

@@ -36,7 +36,8 @@ class Worker:
     def __init__(self, volumes: Sequence[tuple[str, str]], listener: Listener) -> None:
         """Start the process with these files for its guest, pairs of host path and guest path. Returns at once.
 
-        The guest loads while the caller goes on, and then waits for its first frame, the setup.
+        The guest loads while the caller goes on, and then waits for its first frame, the setup. The first time on a machine
+        pyeryx is unpacked before. Raises OSError, SandboxError.
         """
         folder = unpacked.folder(lambda variables: errand.run("unpack", variables))
         self._listener = listener

@@ -35,8 +35,7 @@ def folder(unpack: Callable[[Mapping[str, str]], object]) -> Path:
             new = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
             try:
                 unpack(environment(new))
-                with suppress(OSError):  # another process was faster
-                    new.rename(made)
+                _put_in_place(new, made)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
         return made
@@ -51,6 +50,14 @@ def forget() -> None:
 def environment(folder: Path) -> dict[str, str]:
     """The variables by which pyeryx finds the folder."""
     return dict.fromkeys((UNPACKED_TO, "TMP", "TEMP") if sys.platform == "win32" else (UNPACKED_TO,), str(folder))
+
+
+def _put_in_place(new: Path, made: Path) -> None:
+    try:
+        new.rename(made)
+    except OSError:
+        if not made.is_dir():  # else another process was faster
+            raise
 
 
 def _name() -> str:
@@ -70,7 +77,8 @@ def _home() -> Path:
 
 def _places() -> Iterator[Path]:
     with suppress(RuntimeError):  # no home
-        yield Path(os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache", "llm-rlm")
+        cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+        yield Path(cache, "llm-rlm").absolute()
     yield Path(tempfile.gettempdir(), f"llm-rlm-{os.getuid() if sys.platform != 'win32' else 'cache'}")
 
 
