@@ -611,7 +611,7 @@ class Samples:
 
 
 @contextmanager
-def _server_apart(script: str, folder: Path, **environment: str) -> Iterator[None]:
+def server_apart(script: str, folder: Path, **environment: str) -> Iterator[None]:
     """A scripted server in a process of its own, so that the memory of this one is the host's."""
     program = [sys.executable, "-m", "llm_rlm.testing.server", "--script", f"{__file__}:{script}"]
     pipe = subprocess.PIPE
@@ -631,7 +631,7 @@ def _server_apart(script: str, folder: Path, **environment: str) -> Iterator[Non
 def long(folder: Path, calls: int = 50_000) -> Report:
     """One run of many calls: memory and descriptors do not grow with them, the journal does."""
     report, samples = Report(f"{calls:,} sub-calls in one run"), Samples()
-    with _server_apart("quick", folder, ENDURANCE_CALLS=str(calls)):
+    with server_apart("quick", folder, ENDURANCE_CALLS=str(calls)):
         began = time.monotonic()
         result = RLM(ROOT, SUB, Limits(calls=calls, turns=None)).ask("How many?", context="x", observer=samples)
         seconds = time.monotonic() - began

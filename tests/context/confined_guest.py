@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def prepare(request: dict[str, object]) -> list[str]:
+    if request["do"] == "fork":
+        _start_another(request)
+    return [str(request["folder"])] if "folder" in request else []
+
+
 def serve(request: dict[str, object]) -> dict[str, object]:
     do = str(request["do"])
     return _ACTIONS[do](request) or {}
@@ -104,12 +110,30 @@ def _endless(_: dict[str, object]) -> None:
                 continue
 
 
-def _fork(request: dict[str, object]) -> None:
-    """Past the audit hook, as native code would, and the child holds all pipes."""
+def _start_another(request: dict[str, object]) -> None:
+    """Before it is confined, and the child holds all pipes."""
     child = ctypes.PyDLL(None).fork()
     if child:
         Path(str(request["tell"])).write_text(f"{child}")
+    else:
+        time.sleep(60)
+
+
+def _fork(_: dict[str, object]) -> None:
     time.sleep(60)
+
+
+def _natively(request: dict[str, object]) -> dict[str, object]:
+    """Past the audit hook, as native code would: the error numbers of what is tried."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    tried: dict[str, Callable[[], int]] = {
+        "socket": lambda: libc.socket(2, 1, 0),
+        "fork": libc.fork,
+        "program": lambda: libc.execv(b"/bin/true", None),
+        "write": lambda: libc.open(str(request["path"]).encode(), os.O_WRONLY | os.O_CREAT, 0o600),
+        "own": lambda: libc.open(b"own.txt", os.O_WRONLY | os.O_CREAT, 0o600),
+    }
+    return {name: ctypes.get_errno() if action() < 0 else 0 for name, action in tried.items()}
 
 
 def _write(request: dict[str, object]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from llm_rlm.confining import landlock
+from llm_rlm.confining.kernel import kernel
 from llm_rlm.context.confined import Bounds, Confined, ConfinedError
 
 if TYPE_CHECKING:
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 GUEST = f"{__package__}.confined_guest"
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="this system does not have the limit or the /proc it is seen by")
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit or signal")
+
+confinable = pytest.mark.skipif(
+    isinstance(system := kernel(), str) or isinstance(landlock.version(system), str), reason="the kernel confines nothing"
+)
 
 
 @pytest.fixture
@@ -206,3 +213,20 @@ def test_it_ends_when_the_host_is_killed_and_removes_its_folder() -> None:
         time.sleep(0.02)
     assert not psutil.pid_exists(where["pid"]) or psutil.Process(where["pid"]).status() == psutil.STATUS_ZOMBIE
     assert not Path(where["folder"]).exists()
+
+
+@confinable
+def test_native_code_in_it_reaches_no_network_starts_nothing_and_writes_in_its_own_folder_alone(
+    confined: Confined, tmp_path: Path
+) -> None:
+    path = tmp_path / "new.txt"
+    done = confined.ask({"do": "natively", "path": str(path)})
+    refused = {"socket": errno.EPERM, "fork": errno.EPERM, "program": errno.EPERM, "write": errno.EACCES, "own": 0}
+    assert done == refused
+    assert not path.exists()
+
+
+@confinable
+def test_it_writes_in_the_folder_that_its_module_names(confined: Confined, tmp_path: Path) -> None:
+    done = confined.ask({"do": "natively", "path": str(tmp_path / "new.txt"), "folder": str(tmp_path)})
+    assert done["write"] == 0

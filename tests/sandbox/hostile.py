@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from llm_rlm.sandbox import client, frames
+from llm_rlm.sandbox import errand, frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,12 +37,12 @@ READY: dict[str, object] = {"t": "ready"}
 
 def speaks_only(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers from now on say these bytes, whatever they are told, and end."""
-    monkeypatch.setattr(client, "_MAIN", f"import os\nos.write(1, {data!r})")
+    monkeypatch.setattr(errand, "_MAIN", f"import os\nos.write(1, {data!r})")
 
 
 def never_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers from now on take nothing from their pipe."""
-    monkeypatch.setattr(client, "_MAIN", _DEAF)
+    monkeypatch.setattr(errand, "_MAIN", _DEAF)
 
 
 def framed(frame: object, sender: int = frames.GUEST) -> bytes:
@@ -65,7 +65,7 @@ class Puppets:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, react: React) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        monkeypatch.setattr(client, "_MAIN", _RELAY.format(port=self._listener.getsockname()[1]))
+        monkeypatch.setattr(errand, "_MAIN", _RELAY.format(port=self._listener.getsockname()[1]))
         self.react = react
         self.problems: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
         self._latest: socket.socket | None = None

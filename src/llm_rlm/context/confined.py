@@ -69,6 +69,9 @@ class Bounds:
 class Confined:
     """A process that answers requests by `serve(request: dict) -> dict` of one of our modules.
 
+    With the first request, before the process is confined, `prepare(request) -> list[str]` imports what is needed, and
+    names the folders in which requests write.
+
     It starts with the first request, and anew with the next one after it was killed or broke. What holds:
 
     * Time: it is killed with all processes of its group when a request takes longer than its seconds. Everywhere.
@@ -76,8 +79,10 @@ class Confined:
       the limit of memory; Windows has none of them.
     * It has no environment but a private, empty working folder, which HOME and TMPDIR name too, and which is removed with it.
     * It ends when the host ends, however that happens.
-    * Python code in it cannot open sockets or start programs (an audit hook). It is NOT isolated otherwise: native code that a
-      hostile file has taken over can do what the user can, on the network and in the user's files.
+    * Python code in it cannot open sockets or start programs (an audit hook). On Linux, x86-64 and arm64, native code that a
+      hostile file has taken over cannot either, and writes nowhere but in its own folder and those that `prepare` names
+      (seccomp, Landlock); it can still read all files that the user can. Elsewhere it can do what the user can, on the
+      network and in the user's files.
     """
 
     def __init__(self, module: str, bounds: Bounds) -> None:

@@ -10,7 +10,13 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from llm_rlm.confining import Reach, confine, limit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
 
 OUT_OF_MEMORY = 77
 """The exit code of a process that Python's own memory gave out in."""
@@ -31,18 +37,20 @@ _REFUSED_TOO = (
 
 def main(setup: dict[str, Any]) -> None:
     """Serve until the host closes its pipe. `setup` has `module` and the fields of `Bounds`."""
-    _limit(setup)
-    pipe_in, pipe_out = os.dup(0), os.dup(1)
+    limit(_limits(setup))
+    pipe_in, pipe_out = os.fdopen(os.dup(0), "rb"), os.dup(1)
     _silence_standard_streams()
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(pipe_in, inbox), daemon=True).start()
     try:
-        serve = importlib.import_module(setup["module"]).serve
-        sys.addaudithook(_refuse)
+        module = importlib.import_module(setup["module"])
+        inbox.put(first := pipe_in.readline())
+        if first:
+            _confine(module.prepare(json.loads(first)))
+        threading.Thread(target=_listen, args=(pipe_in, inbox), daemon=True).start()
         while True:
             request = json.loads(inbox.get())
             _grant_processor(setup["cpu_seconds"])
-            _write(pipe_out, json.dumps(serve(request), allow_nan=False).encode("ascii") + b"\n")
+            _write(pipe_out, json.dumps(module.serve(request), allow_nan=False).encode("ascii") + b"\n")
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except BaseException:  # noqa: BLE001 - whatever it was, the host reads of it and starts another process
@@ -51,11 +59,17 @@ def main(setup: dict[str, Any]) -> None:
         os._exit(1)
 
 
-def _listen(pipe: int, inbox: queue.SimpleQueue[bytes]) -> None:
+def _confine(writable: Sequence[str]) -> None:
+    """Write nowhere but in these folders and its own, and leave nothing of its own; no network, no program."""
+    own = os.getcwd()  # noqa: PTH109 - pathlib is slow to import
+    confine(Reach(None, (own, *writable, os.devnull), (os.path.dirname(own),)))  # noqa: PTH120 - as above
+    sys.addaudithook(_refuse)
+
+
+def _listen(pipe: BinaryIO, inbox: queue.SimpleQueue[bytes]) -> None:
     """Pass requests on until the host closes the pipe or is gone, then end the process, whatever it is doing."""
-    with os.fdopen(pipe, "rb") as file:
-        for line in file:
-            inbox.put(line)
+    for line in pipe:
+        inbox.put(line)
     import shutil  # noqa: PLC0415 - only needed at the end
 
     shutil.rmtree(os.getcwd(), ignore_errors=True)  # noqa: PTH109 - pathlib is slow to import
@@ -83,23 +97,13 @@ def _silence_standard_streams() -> None:
     os.close(null)
 
 
-def _limit(setup: dict[str, Any]) -> None:
-    """Limits for good, where the system knows them."""
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415 - not on Windows
-
-    wanted = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_AS: setup["memory"],
-        resource.RLIMIT_FSIZE: setup["written"],
-        resource.RLIMIT_NOFILE: _FILES,
-    }
-    for kind, value in wanted.items():
-        _, hard = resource.getrlimit(kind)
-        least = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        with suppress(ValueError, OSError):  # macOS refuses some
-            resource.setrlimit(kind, (least, least))
+def _limits(setup: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+    return (
+        ("RLIMIT_CORE", 0),
+        ("RLIMIT_AS", setup["memory"]),
+        ("RLIMIT_FSIZE", setup["written"]),
+        ("RLIMIT_NOFILE", _FILES),
+    )
 
 
 def _grant_processor(seconds: float) -> None:

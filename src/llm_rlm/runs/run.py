@@ -148,7 +148,7 @@ class Start:
         try:
             spare = reach.spares.take(offer) if reach.spares is not None else None
             self.session = Session(offer, cell_limit=cell, output_limit=output, seed=seed, past=past, spare=spare)
-        except OSError as problem:
+        except (OSError, SandboxError) as problem:
             context.discard()
             message = f"the sandbox cannot be started: {problem}"
             raise SandboxError(message) from problem

@@ -11,10 +11,9 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import frames, shipping
+from . import errand, frames, shipping, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,9 +25,6 @@ _REASON_KEPT = 2000
 
 # Seconds without a byte taken from its pipe, after which a worker is given up: its reading thread does nothing else.
 _TAKE_LIMIT = 30.0
-
-# The worker needs no more than the interpreter's own paths: no environment, no site, no current directory.
-_MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from llm_rlm.sandbox.worker import main; main()"
 
 
 class Listener(Protocol):
@@ -47,17 +43,19 @@ class Worker:
     def __init__(self, volumes: Sequence[tuple[str, str]], listener: Listener) -> None:
         """Start the process with these files for its guest, pairs of host path and guest path. Returns at once.
 
-        The guest loads while the caller goes on, and then waits for its first frame, the setup.
+        The guest loads while the caller goes on, and then waits for its first frame, the setup. The first time on a machine
+        pyeryx is unpacked before. Raises OSError, SandboxError.
         """
+        folder = unpacked.folder(lambda variables: errand.run("unpack", variables))
         self._listener = listener
         self._directory = tempfile.TemporaryDirectory(prefix="llm-rlm-worker-", ignore_cleanup_errors=True)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has ended
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-I", "-S", "-c", _MAIN, json.dumps(_import_path())],
+            errand.command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=_environment(),
+            env=errand.environment(unpacked.environment(folder)),
             cwd=self._directory.name,
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
@@ -69,7 +67,7 @@ class Worker:
         self._shipment = shipping.shipment()
         self._wants_compiled = not self._shipment.compiled
         self._reader = threading.Thread(target=self._read, name="llm-rlm-sandbox", daemon=True)
-        self.send({"volumes": volumes, "memory": _MEMORY, "code": self._shipment.code})
+        self.send({"do": "run", "volumes": volumes, "memory": _MEMORY, "code": self._shipment.code})
 
     def start(self) -> None:
         """Begin to listen. Apart from the constructor, so that a listener knows its worker before it hears of it."""
@@ -130,8 +128,9 @@ class Worker:
         finally:
             self._process.kill()
             code = self._process.wait()
-            if self._shipment.compiled and not self._spoke and self._killed is None:
-                shipping.forget()  # it may be what is broken
+            if not self._spoke and self._killed is None:
+                # What was kept may be what is broken: first what we made, and if it was not that, what pyeryx made.
+                (shipping if self._shipment.compiled else unpacked).forget()
             self._listener.ended(self, self._reason(code))
             self._clean_up()
 
@@ -254,13 +253,3 @@ def _write(pipe: IO[bytes], data: bytes) -> None:
         if not room.poll(_TAKE_LIMIT * 1000):
             raise TimeoutError
         rest = rest[os.write(pipe.fileno(), rest) :]
-
-
-def _import_path() -> list[str]:
-    package = str(Path(__file__).parents[2])
-    return [package, *(entry for entry in sys.path if entry and entry != package)]
-
-
-def _environment() -> dict[str, str]:
-    """Nothing, except what Windows cannot start a process without."""
-    return {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}

@@ -25,7 +25,10 @@ class Connection:
     """A worker, its mailbox, its calls and questions. Another worker has a connection of its own, and hears nothing of this."""
 
     def __init__(self, volumes: Sequence[tuple[str, str]]) -> None:
-        """Start a worker with these files. Returns at once. Raises OSError if there can be no further process."""
+        """Start a worker with these files. Returns at once.
+
+        Raises OSError if there can be no further process, SandboxError if what a guest needs cannot be unpacked.
+        """
         self.replaying = False
         """Whether the cells that run have run before."""
         self.mailbox = Mailbox()

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_rlm.errors import SandboxError
+
 from .connection import Connection
 from .types import MOUNTED_AT
 
@@ -54,7 +56,7 @@ class Spares:
     def _start(self) -> None:
         with self._lock:
             if self._spare is None and not self._closed:
-                with suppress(OSError):  # then the next session starts its own, and says why it cannot
+                with suppress(OSError, SandboxError):  # then the next session starts its own, and says why it cannot
                     self._spare = _Spare()
 
 

@@ -262,6 +262,7 @@ class Converter:
             "kind": job.kind,
             "path": str(Path(job.path).absolute()),
             "out": str(new),
+            "folder": str(new.parent if self._cache and new.parent == self._cache.absolute() else new.parent.parent),
             "limit": MOST_OUTPUT,
         }
         try:

@@ -6,7 +6,9 @@ Nothing heavy is imported before a request needs it.
 from __future__ import annotations
 
 import errno
+import importlib
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_LIBRARIES = {
+    "pdf": ("pypdfium2",),
+    **dict.fromkeys(("html", "docx"), ("markitdown.converters",)),
+    "epub": ("markitdown.converters", "defusedxml.ElementTree"),
+    "pptx": ("pptx",),
+    "xlsx": ("openpyxl",),
+    "xls": ("xlrd",),
+}
+"""What a kind of document is converted by, which is slow to import."""
+
+
+def prepare(request: dict[str, object]) -> list[str]:
+    """Import what the request needs, while bytecode can still be kept. The folder of its `out`, and of all later ones.
+
+    A library that is not installed is told of by `serve`.
+    """
+    for name in _LIBRARIES.get(str(request["kind"]), ()):
+        with suppress(ImportError):
+            importlib.import_module(name)
+    return [str(request["folder"])]
 
 
 def serve(request: dict[str, object]) -> dict[str, object]:

@@ -52,6 +52,13 @@ _NESTED = re.compile(r"(STRUCT|MAP|UNION)\(|VARIANT$|.*\]$", re.DOTALL)
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\d+\)$")
 
 
+def prepare(request: dict[str, Any]) -> list[str]:
+    """Import what requests need, while bytecode can still be kept. The folder that they work in."""
+    with suppress(ImportError):
+        import duckdb  # noqa: F401, PLC0415 - slow to import
+    return [request["folder"]]
+
+
 def serve(request: dict[str, Any]) -> dict[str, Any]:
     """Answer a request of `tables`; `error` is in the answer where that is what it is, in words for the root model."""
     try:

@@ -144,12 +144,13 @@ class Tables:
         return self._limits.seconds + self._limits.reading_seconds + _GRACE
 
     def _asked(self, request: dict[str, object], cancelled: Callable[[], bool] | None) -> Rows:
-        reply = self._ask(request | {"folder": self._set_up()}, self._seconds, cancelled)
+        self._set_up()
+        reply = self._ask(request, self._seconds, cancelled)
         return Rows(**reply)
 
     def _ask(self, request: dict[str, object], seconds: float, cancelled: Callable[[], bool] | None) -> dict[str, Any]:
         try:
-            reply: dict[str, Any] = self._process.ask(request, seconds, cancelled)
+            reply: dict[str, Any] = self._process.ask(request | {"folder": self._work()}, seconds, cancelled)
         except ConfinedError as problem:
             message = f"the query {problem.reason}"
             raise QueryError(message) from None
@@ -157,14 +158,18 @@ class Tables:
             raise QueryError(reply["error"])
         return reply
 
-    def _set_up(self) -> str:
-        """The folder to work in, with the list of tables."""
+    def _work(self) -> str:
+        """The folder to work in, the only one that the process may write in."""
         if self._folder is None:
-            sources = self._named()
             self._folder = tempfile.TemporaryDirectory(prefix="llm-rlm-sql-", ignore_cleanup_errors=True)
-            setup = {"tables": [asdict(each) for each in sources], "limits": asdict(self._limits)}
-            Path(self._folder.name, SETUP).write_text(json.dumps(setup))
         return self._folder.name
+
+    def _set_up(self) -> None:
+        """Put the list of tables into the folder."""
+        path = Path(self._work(), SETUP)
+        if not path.exists():
+            setup = {"tables": [asdict(each) for each in self._named()], "limits": asdict(self._limits)}
+            path.write_text(json.dumps(setup))
 
     def _named(self) -> list[Source]:
         if self._sources is None:

@@ -1,0 +1,89 @@
+"""Where pyeryx unpacks the guest's interpreter and standard library: a folder of the user's own.
+
+By itself it takes `/tmp/eryx-embedded` and runs what lies there, machine code too, whoever has put it there. A worker that
+is confined writes nothing, so what it needs is unpacked before, once for each version, by a process that runs no guest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .worker import UNPACKED_TO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_lock = threading.Lock()
+"""Guards that a process unpacks once."""
+
+
+def folder(unpack: Callable[[Mapping[str, str]], object]) -> Path:
+    """The folder, with all in it; `unpack` does so in the environment that it is given. Raises OSError."""
+    home = _home()
+    made = home / _name()
+    with _lock:
+        if not made.is_dir():
+            new = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
+            try:
+                unpack(environment(new))
+                _put_in_place(new, made)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+        return made
+
+
+def forget() -> None:
+    """Remove what was unpacked: a guest could not start with it."""
+    with suppress(OSError), _lock:
+        shutil.rmtree(_home() / _name(), ignore_errors=True)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The variables by which pyeryx finds the folder."""
+    return dict.fromkeys((UNPACKED_TO, "TMP", "TEMP") if sys.platform == "win32" else (UNPACKED_TO,), str(folder))
+
+
+def _put_in_place(new: Path, made: Path) -> None:
+    try:
+        new.rename(made)
+    except OSError:
+        if not made.is_dir():  # else another process was faster
+            raise
+
+
+def _name() -> str:
+    return f"pyeryx-{metadata.version('pyeryx')}"
+
+
+def _home() -> Path:
+    """The first place of ours in which nobody else can write. Raises OSError if there is none."""
+    for path in _places():
+        with suppress(OSError):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _is_ours(path):
+                return path
+    message = "no folder for the sandbox's interpreter: neither the cache folder nor the temporary one can be used"
+    raise PermissionError(message)
+
+
+def _places() -> Iterator[Path]:
+    with suppress(RuntimeError):  # no home
+        cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+        yield Path(cache, "llm-rlm").absolute()
+    yield Path(tempfile.gettempdir(), f"llm-rlm-{os.getuid() if sys.platform != 'win32' else 'cache'}")
+
+
+def _is_ours(path: Path) -> bool:
+    if sys.platform == "win32":
+        return os.access(path, os.W_OK)
+    status = path.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022
