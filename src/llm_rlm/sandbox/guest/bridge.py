@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .driver import Driver, hide_task
 from .jsontext import decode, encode
+from .mending import mender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,6 +142,7 @@ async def main(eryx: Any, runtime: Any, compiled: str | None) -> None:  # noqa: 
     task = asyncio.current_task()
     assert task is not None
     hide_task(task)
+    driver.mend = mender()
     try:
         await host.leave_poll()
         await driver.run()
