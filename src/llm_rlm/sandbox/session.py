@@ -107,13 +107,16 @@ class Session:
         """
         with self._running:
             self._prepare()
-            connection = self._connection
-            connection.mailbox.listen()
-            connection.worker.send({"t": "value", "name": wire.clean(name)})
-            try:
-                return self._receive_value(name)
-            finally:
-                connection.mailbox.ignore()
+            answer = self._ask_for_value(name)
+            if answer is None:
+                self._untold += self._rebuild()
+                # What other cells left running may have been to blame, and is gone.
+                answer = self._ask_for_value(name) if self._still_works() else None
+            if answer is None:
+                self._untold += self._rebuild()
+                message = f"the value of {name!r} could not be turned into text"
+                raise NotAnAnswerError(message)
+            return answer
 
     def interrupt(self, why: str) -> None:
         """Stop the cell that runs now, if any, keeping its variables. Called from any thread."""
@@ -156,19 +159,25 @@ class Session:
     def _note(self, result: CellResult) -> None:
         self._names.update({variable.name: variable for variable in result.variables})
 
-    def _receive_value(self, name: str) -> Answer:
-        pieces: list[str] = []
-        while True:
-            event = self._connection.mailbox.get(self._cell_limit)
-            if event is None or isinstance(event, Ended):
-                self._raise_if_closed()
-                self._untold += self._rebuild()
-                message = f"the value of {name!r} could not be turned into text"
-                raise NotAnAnswerError(message)
-            if event["t"] == "value":
-                pieces.append(event["text"])
-                if event["last"]:
-                    return wire.to_value(name, event, "".join(pieces))
+    def _ask_for_value(self, name: str) -> Answer | None:
+        """The value of a variable; None if the worker is lost over it, or it takes longer than a cell may."""
+        connection, pieces = self._connection, list[str]()
+        until = time.monotonic() + self._cell_limit
+        connection.mailbox.listen()
+        connection.worker.send({"t": "value", "name": wire.clean(name)})
+        try:
+            while (left := until - time.monotonic()) > 0:
+                event = connection.mailbox.get(left)
+                if event is None or isinstance(event, Ended):
+                    break
+                if event["t"] == "value":
+                    pieces.append(event["text"])
+                    if event["last"]:
+                        return wire.to_value(name, event, "".join(pieces))
+        finally:
+            connection.mailbox.ignore()
+        self._raise_if_closed()
+        return None
 
     # Workers
 

@@ -583,6 +583,19 @@ def _format(problem: BaseException, last_line: str | None) -> str:
     return "".join(lines) + last_line + "\n"
 
 
+def suggest_nothing_that_fails() -> None:
+    """Have a traceback say no other name where looking for one fails, as it does over names that are no proper text."""
+    suggest = traceback._compute_suggestion_error  # type: ignore[attr-defined]
+
+    def suggestion(*arguments: object) -> object:
+        try:
+            return suggest(*arguments)
+        except BaseException:  # noqa: BLE001 - it looks at what a cell has put in its namespace, and imports by a cell's finders
+            return None
+
+    traceback._compute_suggestion_error = suggestion  # type: ignore[attr-defined]
+
+
 def _exit(problem: SystemExit) -> str:
     return f"SystemExit: {problem.code} (the session and its variables go on)\n"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -130,7 +131,7 @@ def contain(sandbox: Sandbox, program: Program, around: Surroundings, limit: flo
     price = _price(result, after[0])
     problems = [
         *([f"the cell before it failed: {before.output}"] if before.outcome != "ok" else []),
-        *(["the host grew by {:,} bytes".format(growth.most)] if growth.most > MOST_MEMORY else []),
+        *([f"the host grew by {growth.most:,} bytes"] if growth.most > MOST_MEMORY else []),
         *_of_telling(result),
         *_of_the_next(after, price),
         *([] if price == "gone" else _of_the_value(sandbox)),
@@ -165,7 +166,7 @@ def _of_telling(result: CellResult) -> Iterator[str]:
 
 def _ours() -> tuple[str, ...]:
     """Texts that show how the host is made."""
-    return (str(Path(__file__).parents[2]), "site-packages", "wasm")
+    return (str(Path(__file__).parents[2]), sys.prefix, "wasmtime", "wasm backtrace")
 
 
 def _of_the_next(after: Sequence[CellResult], price: Price) -> Iterator[str]:
