@@ -1,6 +1,7 @@
-"""How many hostile programs are contained, and at what price. `uv run python benchmarks/attacks.py [--limit S] [--only TEXT] [--list FILE]`.
+"""How many hostile programs are contained, and at what price: `uv run python benchmarks/attacks.py [--limit S] [--only TEXT]`.
 
-The programs are those of `llm_rlm.testing.conformance`, or those of a file with a JSON object a line (`family`, `name`, `code`).
+The programs are those of `llm_rlm.testing.conformance`, or with `--list FILE` those of a file with a JSON object a line
+(`family`, `name`, `code`).
 """
 
 import argparse
@@ -36,10 +37,17 @@ def table(done: list[Containment]) -> str:
     families = defaultdict(list)
     for each in done:
         families[each.program.family].append(each)
-    lines = ["| family | programs | contained | variables kept | restored | gone | most s over | host grew by, MB |", "|" + "---|" * 8]
+    lines = [
+        "| family | programs | contained | variables kept | restored | gone | most s over | host grew by, MB |",
+        "|" + "---|" * 8,
+    ]
     for name, own in [*sorted(families.items()), ("all", done)]:
         prices = [each.price for each in own]
-        figures = [len(own), sum(not each.problems for each in own), *(prices.count(price) for price in ("kept", "restored", "gone"))]
+        figures = [
+            len(own),
+            sum(not each.problems for each in own),
+            *(prices.count(price) for price in ("kept", "restored", "gone")),
+        ]
         most = max(each.over for each in own)
         grown = max(each.grown for each in own) >> 20
         lines.append(f"| {name} | {' | '.join(map(str, figures))} | {most:.2f} | {grown} |")
@@ -58,7 +66,12 @@ def main() -> None:
         done.append(run(program, arguments.limit))
         each = done[-1]
         if arguments.v or each.problems:
-            print(f"{program}: {each.result.outcome}, {each.price}, {each.over:.2f} s over, +{each.grown >> 20} MB", *each.problems, sep="\n    ", flush=True)
+            print(
+                f"{program}: {each.result.outcome}, {each.price}, {each.over:.2f} s over, +{each.grown >> 20} MB",
+                *each.problems,
+                sep="\n    ",
+                flush=True,
+            )
             if arguments.v:
                 print("    >", repr(each.result.output[-150:]), each.result.notes, flush=True)
     print(table(done))

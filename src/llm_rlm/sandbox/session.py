@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _REPLAY_GRACE = 10.0
 
 # Shows whether cells can still run. A task of an earlier cell may print before it.
-_PROBE, _PROBE_SHOWS = "'still here'", "'still here'\n"
+_PROBE, _PROBE_SHOWS = "print('still here')", "still here\n"
+_NOBODY = 0
 _PROBE_LIMIT = 4.0
 _PROBE_OUTPUT = 4096
 
@@ -111,7 +112,7 @@ class Session:
             if answer is None:
                 self._untold += self._rebuild()
                 # What other cells left running may have been to blame, and is gone.
-                answer = self._ask_for_value(name) if self._still_works() else None
+                answer = self._ask_for_value(name)
             if answer is None:
                 self._untold += self._rebuild()
                 message = f"the value of {name!r} could not be turned into text"
@@ -250,6 +251,7 @@ class Session:
             self._names.clear()
             self._restart()
         self._connection.replaying = False
+        replay.restored = bool(self._past)
         return replay
 
     def _run_past(self, replay: notes.Replay) -> int:
@@ -277,13 +279,18 @@ class Session:
         return "it ran too long" if done.result.outcome == "timeout" else None
 
     def _still_works(self) -> bool:
-        """Whether a cell can run after the last of the finished ones."""
-        cell = Cell(self._past[-1].number, _PROBE, min(self._cell_limit, _PROBE_LIMIT), _PROBE_OUTPUT)
-        return self._attempt(cell, _ignore, lambda: None).result.output.endswith(_PROBE_SHOWS)
+        """Whether a cell can run after the last of the finished ones. It is nobody's cell, and leaves nothing behind."""
+        cell = Cell(_NOBODY, _PROBE, min(self._cell_limit, _PROBE_LIMIT), _PROBE_OUTPUT)
+        done = self._attempt(cell, _ignore, lambda: None)
+        handler = self._connection.calls.handler
+        assert handler is not None
+        handler.begin_cell(self._past[-1].number)  # what tasks of cells ask between two cells is asked by the last
+        return done.result.output.endswith(_PROBE_SHOWS)
 
     def _give_up(self, replay: notes.Replay, index: int, why: str) -> int:
-        """Note what the first trouble was; how many finished cells are left."""
-        replay.broken = replay.broken or f"cell {self._past[index].number} failed when it was run again ({why})"
+        """Note which cell is the first that is not restored, and why; how many finished cells are left."""
+        replay.broken_at = self._past[index].number
+        replay.broken = f"cell {replay.broken_at} failed when it was run again ({why})"
         return index
 
 

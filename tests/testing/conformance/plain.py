@@ -18,7 +18,9 @@ _ADDRESS = re.compile("0x[0-9a-f]+")
 _HINT = re.compile(r"\. Did you (mean|forget).*")
 _WARNING = re.compile(r"(?:<[^>]+>:\d+: SyntaxWarning: .*\n(?:  .*\n)?)+")
 _BROKEN = re.compile(r'(?m)^  File "<[^>]+>", line \d+$')
-_REWORDED = re.compile(r".*unhashable type.*|.*division.*|.*not (?:an? )?(?:iterable|subscriptable|iterator|mapping|container).*")
+_REWORDED = re.compile(
+    r".*unhashable type.*|.*division.*|.*not (?:an? )?(?:iterable|subscriptable|iterator|mapping|container).*"
+)
 """Messages that CPython 3.14, which the guest is, words otherwise than 3.12."""
 
 
@@ -57,7 +59,7 @@ class Plain:
 
 
 def comparable(shown: str) -> str:
-    """What is shown, without warnings, the frames of tracebacks, hints at other names, addresses, and what is worded differently."""
+    """What is shown, without warnings, frames of tracebacks, hints, addresses, and what is worded differently."""
     shown = _ADDRESS.sub("0x", _WARNING.sub("", shown))
     start = next((found.start() for found in (_TRACEBACK.search(shown), _BROKEN.search(shown)) if found), len(shown))
     trace = [_message(line) for line in shown[start:].splitlines() if not line.startswith(("  ", "Traceback "))]

@@ -46,7 +46,7 @@ def test_a_hostile_program_is_contained(sandbox: Session, around: Surroundings, 
     assert contain(sandbox, program, around, _LIMIT).problems == ()
 
 
-@pytest.mark.skipif(not _LISTED, reason="no other list of attacks: LLM_RLM_ATTACKS names none, and none is beside this checkout")
+@pytest.mark.skipif(not _LISTED, reason="no other list: LLM_RLM_ATTACKS names none, none is beside this checkout")
 @pytest.mark.parametrize("program", _LISTED, ids=str)
 def test_a_program_of_another_list_is_contained(sandbox: Session, around: Surroundings, program: Program) -> None:
     if program.name in _WITHOUT_END:

@@ -36,44 +36,79 @@ _IS_IMMUTABLE = 1 << 8
 def mender() -> Callable[[], None]:
     """What puts everything back as it is now. It looks nothing up by a name that code could change.
 
-    What code has added to modules is left there. Comparing is done in C, a few hundred microseconds for all.
+    What code has added to modules is left there. Comparing is done in C, some hundred microseconds for all.
     """
     modules = [module for name, module in sys.modules.items() if _root(name) == "rlm" or name in _RELIED_ON]
-    every, at_hand = sys.modules, vars(sys)
-    loaded, of_sys = dict(every), dict(at_hand)
-    dicts = [(vars(module).update, dict(vars(module))) for module in modules]
     close = [module for module in modules if module.__name__ in _CLOSE or _root(module.__name__) == "rlm"]
     kinds = list(_classes(close))
     contents = [dict(vars(kind)) for kind in kinds]
-    functions = list(_functions(close, contents))
-    codes = [function.__code__ for function in functions]
-    content, put, drop = type.__dict__["__dict__"].__get__, type.__setattr__, type.__delattr__
-    code, put_back, each, whatever = FunctionType.__dict__["__code__"].__get__, at_hand.setdefault, map, BaseException
+    parts = (_of_sys(), _of_modules(modules), _of_functions(list(_functions(close, contents))), _of_classes(kinds, contents))
+
+    def mend() -> None:
+        for part in parts:
+            part()
+
+    return mend
+
+
+def _of_sys() -> Callable[[], None]:
+    """What is missing in `sys`, and modules that are missing or others."""
+    every, at_hand = sys.modules, vars(sys)
+    loaded, there, put_back = dict(every), list(at_hand.items()), at_hand.setdefault
 
     def mend() -> None:
         every.update(loaded)
         at_hand["modules"] = every
-        for name in of_sys:
-            put_back(name, of_sys[name])
+        for name, value in there:
+            put_back(name, value)
+
+    return mend
+
+
+def _of_modules(modules: list[ModuleType]) -> Callable[[], None]:
+    dicts = [(vars(module).update, dict(vars(module))) for module in modules]
+
+    def mend() -> None:
         for update, copy in dicts:
             update(copy)
-        if [*each(code, functions)] != codes:
-            for index, own in enumerated(codes):
-                functions[index].__code__ = own
-        try:
-            same = [*each(content, kinds)] == contents
-        except whatever:
-            same = False
-        if not same:
-            for kind, copy in zipped(kinds, contents):
-                for name in [*content(kind)]:
-                    if name not in copy:
-                        drop(kind, name)
-                for name in copy:
-                    if content(kind).get(name) is not copy[name]:
-                        put(kind, name, copy[name])
 
-    enumerated, zipped = enumerate, zip
+    return mend
+
+
+def _of_functions(functions: list[FunctionType]) -> Callable[[], None]:
+    code, each, paired = FunctionType.__dict__["__code__"].__get__, map, zip
+    codes = [function.__code__ for function in functions]
+
+    def mend() -> None:
+        if [*each(code, functions)] != codes:
+            for function, own in paired(functions, codes):
+                function.__code__ = own
+
+    return mend
+
+
+def _of_classes(kinds: list[type], contents: list[dict[str, Any]]) -> Callable[[], None]:
+    """Here what was added is removed: it would stand before what a class inherits."""
+    content, put, drop = type.__dict__["__dict__"].__get__, type.__setattr__, type.__delattr__
+    each, paired, whatever = map, zip, BaseException
+
+    def is_whole() -> bool:
+        try:
+            return [*each(content, kinds)] == contents
+        except whatever:  # what was put there may be unwilling to be compared
+            return False
+
+    def mend() -> None:
+        if is_whole():
+            return
+        for kind, copy in paired(kinds, contents):
+            for name in [*content(kind)]:
+                if name not in copy:
+                    drop(kind, name)
+            for name, value in copy.items():
+                if content(kind).get(name) is not value:
+                    put(kind, name, value)
+
     return mend
 
 

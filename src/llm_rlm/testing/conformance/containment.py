@@ -1,7 +1,7 @@
 """Whether a hostile program came to nothing, and what that cost.
 
-A program is contained if the host answers in time and grows within bounds, nothing of the host gets out, nothing is written,
-no connection is made, what the root model is told is short and clear, and the next cell works: with the variables there were, or
+A program is contained if the host answers in time and grows within bounds, nothing of the host gets out, nothing is written, no
+connection is made, what the root model is told is short and clear, and the next cell works: with the variables there were, or
 with a word on which are gone.
 """
 
@@ -67,7 +67,7 @@ class Surroundings:
         """Put the secret in the file and in the environment, and listen."""
         self._secret.write_text(SECRET, "utf-8")
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
         self._environment = os.environ.get(_VARIABLE)
         os.environ[_VARIABLE] = SECRET
         return self

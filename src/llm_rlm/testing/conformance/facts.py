@@ -253,7 +253,9 @@ def threads_and_processes_are_refused_with_an_error(bench: Bench) -> None:
 def a_call_is_answered_and_a_batch_keeps_its_order(bench: Bench) -> None:
     """As text and by key."""
     bench.shows("r = await llm_query('a')\nprint(r, r['response'])", "re: a re: a\n")
-    bench.shows("rs = await llm_batch([str(n) for n in range(40)])\n[str(r) for r in rs] == [f're: {n}' for n in range(40)]", "True\n")
+    bench.shows(
+        "rs = await llm_batch([str(n) for n in range(40)])\n[str(r) for r in rs] == [f're: {n}' for n in range(40)]", "True\n"
+    )
 
 
 def a_cell_does_not_run_while_it_waits(bench: Bench) -> None:
