@@ -78,7 +78,7 @@ def to_answer(kind: object, text: str, quotes: Iterable[object] | None = None) -
 
 def _label(name: str) -> str:
     """A name as it may stand in a sentence: cells can make names of anything."""
-    return "".join(sign if sign.isprintable() else "?" for sign in name[:_LONGEST_NAME])
+    return "".join(sign if sign.isprintable() else "?" for sign in clean(name[:_LONGEST_NAME]))
 
 
 def _is_json(text: str) -> bool:

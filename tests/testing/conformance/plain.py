@@ -19,7 +19,7 @@ _HINT = re.compile(r"\. Did you (mean|forget).*")
 _WARNING = re.compile(r"(?:<[^>]+>:\d+: SyntaxWarning: .*\n(?:  .*\n)?)+")
 _BROKEN = re.compile(r'(?m)^  File "<[^>]+>", line \d+$')
 _REWORDED = re.compile(
-    r".*unhashable type.*|.*division.*|.*not (?:an? )?(?:iterable|subscriptable|iterator|mapping|container).*"
+    r".*unhashable type.*|.*division.*|.*modulo by zero|.*not (?:an? )?(?:iterable|subscriptable|iterator|mapping|container).*"
 )
 """Messages that CPython 3.14, which the guest is, words otherwise than 3.12."""
 
