@@ -35,7 +35,7 @@ def of_loss(before: Mapping[str, Variable], now: Mapping[str, Variable], replay:
 
 def of_restart(replay: Replay) -> tuple[str, ...]:
     """After the cells of an earlier life were run again. Says nothing where all is as it was."""
-    gone = ()
+    gone: tuple[str, ...] = ()
     if replay.broken is not None:
         those = f"cell {replay.broken_at} and those after it" if replay.restored else "earlier cells"
         gone = (f"Variables that are gone: all that {those} made.",)
