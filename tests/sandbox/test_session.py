@@ -217,7 +217,44 @@ def test_a_cell_that_could_not_begin_is_run_in_a_new_session(
     result = session.run("'it works'")
     assert result.output == "'it works'\n"
     assert result.notes[0] == "The sandbox was ended before this cell: what an earlier cell started keeps it from answering."
-    assert calls.began == [1, 2, 1, 2, 2]
+    assert calls.began == [1, 2, 1, 0, 1, 2]
+
+
+def test_a_cell_that_breaks_the_session_for_good_is_left_out_of_the_replay(session: Notebook, calls: Answering) -> None:
+    session.run("kept = 5\npaid = str(await llm_query('once'))")
+    session.run("poison = 1\nimport _eryx_async\n_eryx_async._async_state.get().futures.clear()")
+    result = session.run("kept, paid, 'poison' in globals()")
+    assert result.output == "(5, 're: once', False)\n"
+    assert "Variables that are gone: poison int." in result.notes
+    assert calls.replayed() == ["once", "once"]
+
+
+def test_what_comes_before_a_cell_that_cannot_be_run_again_is_brought_back(make: Make, calls: Answering) -> None:
+    calls.know("once")
+    past = [*_PAST, Past(5, "await llm_query('unknown')\nlate = 1", ""), Past(6, "later = 1", "")]
+    result = make(past=past).run_cell(7, "asked, 'late' in globals(), 'later' in globals()")
+    assert result.output == "('re: once', False, False)\n"
+    assert result.notes == (
+        "Variables that are gone: all that cell 5 and those after it made.",
+        "They could not be restored: cell 5 failed when it was run again (it asked for another call than the first time).",
+    )
+
+
+def test_the_last_value_and_the_source_of_functions_are_as_they_were_after_a_replay(session: Notebook) -> None:
+    session.run("def fails():\n    return missing\n41")
+    session.run("import os\nos._exit(1)")
+    assert session.run("_ + 1").output == "42\n"
+    assert "return missing" in session.run("fails()").output
+
+
+def test_the_time_for_a_value_is_one_for_all_its_pieces(session: Notebook) -> None:
+    forge = "import _eryx, time\nfrom time import sleep\nclass Slow(dict):\n    def items(self):\n        while True:\n"
+    piece = '{"t": "value", "text": "x", "last": false, "kind": null, "error": null}'
+    forge += f"            _eryx._eryx_report_output(0, b'{piece}')\n            sleep(0.1)\n"
+    session.run(f"{forge}slow = Slow(a=1)")
+    with pytest.raises(NotAnAnswerError, match="could not be turned into text"):
+        session.value("slow")
+    assert session.run("1 + 1").output == "2\n"
 
 
 def test_replies_that_come_after_the_worker_was_lost_are_ignored(session: Notebook, calls: Answering) -> None:
@@ -262,7 +299,7 @@ def test_the_cells_of_an_earlier_life_are_run_again_before_the_first(make: Make,
     calls.know("once")
     result = make(past=_PAST).run_cell(4, "asked")
     assert (result.output, result.notes) == ("'re: once'\n", ())
-    assert (calls.began, calls.replayed()) == ([1, 3, 4], ["once"])
+    assert (calls.began, calls.replayed()) == ([1, 3, 0, 3, 4], ["once"])
 
 
 def test_a_value_of_an_earlier_life_can_be_had_at_once(make: Make, calls: Answering) -> None:
@@ -308,7 +345,7 @@ def test_an_earlier_life_is_brought_back_after_a_loss_too(make: Make, calls: Ans
     calls.know("once")
     result = make(past=_PAST).run_cell(4, "import os\nos._exit(1)")
     assert result.notes[1:] == ("Variables that are back as they were before this cell: asked Response[8].",)
-    assert calls.began == [1, 3, 4, 1, 3]
+    assert calls.began == [1, 3, 0, 3, 4, 1, 3, 0, 3]
 
 
 # Values

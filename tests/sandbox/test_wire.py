@@ -48,3 +48,10 @@ def test_a_value_that_is_no_answer_is_told_in_short() -> None:
     with pytest.raises(NotAnAnswerError, match="the variable 'a' is not an answer: xxx") as caught:
         wire.to_value("a", {"error": "x" * 9999}, "")
     assert len(str(caught.value)) < 1000
+
+
+def test_names_stand_in_one_line_whatever_a_cell_made_of_them() -> None:
+    assert wire.to_variables([["a\nb", "list\x1b[2J", 1]]) == [Variable("a?b", "list?[2J", 1)]
+    with pytest.raises(MissingVariableError) as raised:
+        wire.to_value("x", {"error": "missing", "names": ["\u202ea\n"]}, "")
+    assert raised.value.names == ["?a?"]

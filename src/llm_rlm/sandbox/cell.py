@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from .types import CellResult
 
 # Seconds: between looks at the time, until a cell must have begun, and from asking one to stop until its worker is ended.
-_TICK = 0.25
+# Together with a look on each side and a new start these last two are a second, which is what a cell may be late.
+_TICK = 0.1
 _BEGIN_LIMIT = 5.0
-_GRACE = 1.0
+_LATE = 0.2
+_GRACE = 0.3
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Attempt:
     lost: str | None = None
     """Why the worker was lost, if it was."""
     began: bool = True
+    """Whether the cell was seen to begin."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,7 @@ def _follow(connection: Connection, cell: Cell, transcript: Transcript, interrup
         event = connection.mailbox.get(_TICK)
         used = meter.read(calls_open=bool(connection.calls) or bool(connection.questions))
         if isinstance(event, Ended):
-            # What a guest said just before it crashed may be lost with it, that the cell began too.
-            return Attempt(transcript.lost(used), event.reason, began=transcript.began or not worker.was_killed)
+            return Attempt(transcript.lost(used), event.reason, began=transcript.began)
         if event is None:
             # A guest that has ended is found out only when it is spoken to.
             worker.send({"t": "tick"})
@@ -116,5 +118,5 @@ def _follow(connection: Connection, cell: Cell, transcript: Transcript, interrup
 def _why_stop(cell: Cell, used: float, interrupted: str | None) -> _Stop | None:
     if interrupted is not None:
         return _Stop(interrupted, interrupted=True, at=time.monotonic())
-    late = used > cell.limit + _TICK
+    late = used > cell.limit + _LATE
     return _Stop(f"stopped after {cell.limit:g} s", interrupted=False, at=time.monotonic()) if late else None

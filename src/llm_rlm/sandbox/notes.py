@@ -18,7 +18,11 @@ class Replay:
     """What came of running the finished cells again."""
 
     broken: str | None = None
-    """What went wrong, if anything: then nothing is left of them."""
+    """What went wrong, if anything: then nothing is left of one of them, and of those after it."""
+    broken_at: int = 0
+    """The number of that cell."""
+    restored: bool = False
+    """Whether others are left, before it."""
     changed: list[int] = field(default_factory=list)
     """The numbers of those that showed something else."""
 
@@ -31,7 +35,10 @@ def of_loss(before: Mapping[str, Variable], now: Mapping[str, Variable], replay:
 
 def of_restart(replay: Replay) -> tuple[str, ...]:
     """After the cells of an earlier life were run again. Says nothing where all is as it was."""
-    gone = ("Variables that are gone: all that earlier cells made.",) if replay.broken is not None else ()
+    gone: tuple[str, ...] = ()
+    if replay.broken is not None:
+        those = f"cell {replay.broken_at} and those after it" if replay.restored else "earlier cells"
+        gone = (f"Variables that are gone: all that {those} made.",)
     return (*gone, *_of_replay(replay))
 
 

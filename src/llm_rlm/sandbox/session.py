@@ -27,6 +27,12 @@ _REPLAY_GRACE = 10.0
 _VALUE_GRACE = 60.0
 """Seconds beyond the time of a cell, in which the largest value has come."""
 
+# Shows whether cells can still run. A task of an earlier cell may print before it.
+_PROBE, _PROBE_SHOWS = "print('still here')", "still here\n"
+_NOBODY = 0
+_PROBE_LIMIT = 4.0
+_PROBE_OUTPUT = 4096
+
 
 class Session:
     """A Python session in a sandbox. Starts its worker at once and loads the context while the caller goes on.
@@ -104,13 +110,16 @@ class Session:
         """
         with self._running:
             self._prepare()
-            connection = self._connection
-            connection.mailbox.listen()
-            connection.worker.send({"t": "value", "name": wire.clean(name)})
-            try:
-                return self._receive_value(name)
-            finally:
-                connection.mailbox.ignore()
+            answer = self._ask_for_value(name)
+            if answer is None:
+                self._untold += self._rebuild()
+                # What other cells left running may have been to blame, and is gone.
+                answer = self._ask_for_value(name)
+            if answer is None:
+                self._untold += self._rebuild()
+                message = f"the value of {name!r} could not be turned into text"
+                raise NotAnAnswerError(message)
+            return answer
 
     def interrupt(self, why: str) -> None:
         """Stop the cell that runs now, if any, keeping its variables. Called from any thread."""
@@ -133,9 +142,9 @@ class Session:
             self._interrupted = None
 
     def _begin_somehow(self, cell: Cell, on_output: Callable[[str], None]) -> tuple[Attempt, tuple[str, ...]]:
-        """Run a cell. Where what earlier cells left behind keeps it from beginning, rebuild the session, then empty it."""
+        """Run a cell. Where what earlier cells left behind keeps it from beginning, rebuild the session with less and less."""
         told: tuple[str, ...] = ()
-        for start_over in (self._rebuild, self._forget_all):
+        for start_over in (self._rebuild, self._rebuild_without_last, self._forget_all):
             done = self._attempt(cell, on_output, lambda: self._interrupted)
             if done.began:
                 return done, told
@@ -153,20 +162,25 @@ class Session:
     def _note(self, result: CellResult) -> None:
         self._names.update({variable.name: variable for variable in result.variables})
 
-    def _receive_value(self, name: str) -> Answer:
-        pieces: list[str] = []
+    def _ask_for_value(self, name: str) -> Answer | None:
+        """The value of a variable; None if the worker is lost over it, or is silent for longer than a cell may run."""
+        connection, pieces = self._connection, list[str]()
         until = time.monotonic() + self._cell_limit + _VALUE_GRACE
-        while True:
-            event = self._connection.mailbox.get(max(0.0, min(self._cell_limit, until - time.monotonic())))
-            if event is None or isinstance(event, Ended):
-                self._raise_if_closed()
-                self._untold += self._rebuild()
-                message = f"the value of {name!r} could not be turned into text"
-                raise NotAnAnswerError(message)
-            if event["t"] == "value":
-                pieces.append(event["text"])
-                if event["last"]:
-                    return wire.to_value(name, event, "".join(pieces))
+        connection.mailbox.listen()
+        connection.worker.send({"t": "value", "name": wire.clean(name)})
+        try:
+            while (left := until - time.monotonic()) > 0:
+                event = connection.mailbox.get(min(self._cell_limit, left))
+                if event is None or isinstance(event, Ended):
+                    break
+                if event["t"] == "value":
+                    pieces.append(event["text"])
+                    if event["last"]:
+                        return wire.to_value(name, event, "".join(pieces))
+        finally:
+            connection.mailbox.ignore()
+        self._raise_if_closed()
+        return None
 
     # Workers
 
@@ -214,6 +228,11 @@ class Session:
         replay = self._replay()
         return notes.of_loss(before, self._names, replay)
 
+    def _rebuild_without_last(self) -> tuple[str, ...]:
+        """Rebuild the session without the last finished cell: what it began may go on between cells."""
+        del self._past[-1:]
+        return self._rebuild()
+
     def _forget_all(self) -> tuple[str, ...]:
         """Start a new worker with nothing in it. Says which variables that costs."""
         gone = list(self._names.values())
@@ -223,28 +242,58 @@ class Session:
         return notes.of_gone(gone)
 
     def _replay(self) -> notes.Replay:
-        """Run the finished cells in a new worker, their calls answered from the journal. Where one fails, forget them all."""
+        """Run the finished cells in a new worker, their calls answered from the journal.
+
+        Where one fails, it is forgotten with all that came after it, and those before are run in another worker.
+        """
         replay = notes.Replay()
-        connection = self._connection
-        connection.replaying = True
-        for past in self._past:
+        while (left := self._run_past(replay)) < len(self._past):
+            del self._past[left:]
+            replay.changed.clear()
+            self._names.clear()
+            self._restart()
+        self._connection.replaying = False
+        replay.restored = bool(self._past)
+        return replay
+
+    def _run_past(self, replay: notes.Replay) -> int:
+        """Run the finished cells; how many of them brought their variables back and leave the session working."""
+        self._connection.replaying = True
+        for index, past in enumerate(self._past):
             # It was within its time once. It is not interrupted: it brings the variables back.
             cell = Cell(past.number, past.code, 2 * self._cell_limit + _REPLAY_GRACE, self._output_limit)
             done = self._attempt(cell, _ignore, lambda: None)
-            broken = done.lost
-            if connection.calls.met_unknown:
-                broken = broken or "it asked for another call than the first time"
-            if done.result.outcome == "timeout":
-                broken = broken or "it ran too long"
-            if broken is not None:
-                replay.broken = f"cell {past.number} failed when it was run again ({broken})"
-                self._forget_all()
-                break
+            if (why := self._why_not_restored(done)) is not None:
+                # One that does not begin is kept from it by the one before.
+                return self._give_up(replay, index if done.began else max(0, index - 1), why)
             self._note(done.result)
             if done.result.output != past.shown:
                 replay.changed.append(past.number)
-        connection.replaying = False
-        return replay
+        if self._past and not self._still_works():
+            return self._give_up(replay, len(self._past) - 1, "no cell could run after it")
+        return len(self._past)
+
+    def _why_not_restored(self, done: Attempt) -> str | None:
+        if done.lost is not None:
+            return done.lost
+        if self._connection.calls.met_unknown:
+            return "it asked for another call than the first time"
+        return "it ran too long" if done.result.outcome == "timeout" else None
+
+    def _still_works(self) -> bool:
+        """Whether a cell can run after the last of the finished ones. It is nobody's cell, and leaves nothing behind."""
+        cell = Cell(_NOBODY, _PROBE, min(self._cell_limit, _PROBE_LIMIT), _PROBE_OUTPUT)
+        done = self._attempt(cell, _ignore, lambda: None)
+        handler = self._connection.calls.handler
+        assert handler is not None
+        handler.begin_cell(self._past[-1].number)  # what tasks of cells ask between two cells is asked by the last
+        return done.result.output.endswith(_PROBE_SHOWS)
+
+    def _give_up(self, replay: notes.Replay, index: int, why: str) -> int:
+        """Note which cell is the first that is not restored, and why; how many finished cells are left."""
+        replay.broken_at = self._past[index].number
+        replay.broken = f"cell {replay.broken_at} failed when it was run again ({why})"
+        return index
 
 
 def _ignore(_: str) -> None:

@@ -54,14 +54,14 @@ def to_variables(news: Iterable[object]) -> list[Variable]:
     for item in news:
         match item:
             case [str(name), str(kind), int() | None as length]:
-                found.append(Variable(clean(name[:_LONGEST_NAME]), clean(kind[:_LONGEST_NAME]), length))
+                found.append(Variable(_label(name), _label(kind), length))
     return found
 
 
 def to_value(name: str, frame: dict[str, Any], text: str) -> Answer:
     """The value of a variable, of its last frame and its whole text. Raises MissingVariableError and NotAnAnswerError."""
     if frame.get("error") == "missing":
-        names = [clean(other[:_LONGEST_NAME]) for other in frame.get("names") or () if isinstance(other, str)]
+        names = [_label(other) for other in frame.get("names") or () if isinstance(other, str)]
         raise MissingVariableError(name, names)
     if frame.get("error"):
         message = f"the variable {name!r} is not an answer: {clean(frame['error'][:_LONGEST_ERROR])}"
@@ -74,6 +74,11 @@ def to_answer(kind: object, text: str, quotes: Iterable[object] | None = None) -
     text = clean(text)
     given = tuple(clean(quote) for quote in quotes or () if isinstance(quote, str))
     return Answer(text, is_json=kind == "json" and _is_json(text), quotes=given)
+
+
+def _label(name: str) -> str:
+    """A name as it may stand in a sentence: cells can make names of anything."""
+    return "".join(sign if sign.isprintable() else "?" for sign in clean(name[:_LONGEST_NAME]))
 
 
 def _is_json(text: str) -> bool:

@@ -38,6 +38,7 @@ ORDER = (
     "runs",
     "dice",
     "dialects",
+    "mending",
     "driver",
     "bridge",
 )

@@ -7,6 +7,7 @@ In come the results of one callback, `_next`, which the host answers when it has
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 import traceback
 from collections.abc import Coroutine
@@ -14,8 +15,9 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .driver import Driver, hide_task
+from .driver import Driver, hide_task, suggest_nothing_that_fails
 from .jsontext import decode, encode
+from .mending import mender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,6 +143,11 @@ async def main(eryx: Any, runtime: Any, compiled: str | None) -> None:  # noqa: 
     task = asyncio.current_task()
     assert task is not None
     hide_task(task)
+    suggest_nothing_that_fails()
+    driver.mend = mender()
+    # No cell finds what there is so far by `gc`: the driver's own objects, and the table of all names, which it could spoil.
+    gc.freeze()
+    gc.unfreeze = lambda: None
     try:
         await host.leave_poll()
         await driver.run()

@@ -20,7 +20,7 @@ from .output import Output, Stream
 from .results import LLMError, Mapped, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from types import CodeType
 
 PIECE = 4_000_000
@@ -32,6 +32,8 @@ _SHOWN_WHOLE = 1_000_000
 _MOST_BETWEEN = 2000
 _MOST_VARIABLES = 40
 _LONGEST_NAME = 100
+_TIME_TO_REPORT = 0.1
+"""Seconds in which an exception's own methods may say what it is, though the cell's time may be up."""
 _MOST_QUOTES = 200
 _LONGEST_QUOTE = 20_000
 _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
@@ -77,6 +79,8 @@ class Driver:
         self._initial: dict[str, object] = {}
         self._given: dict[str, object] = {}
         self._made_async: set[tuple[str, str, int]] = set()
+        self.mend: Callable[[], None] = lambda: None
+        """Puts back what a cell may have broken in the modules that the driver relies on."""
 
     def start(self, setup: dict[str, Any]) -> None:
         """Put the context and the functions in the namespace.
@@ -186,6 +190,7 @@ class Driver:
         self._send({"t": "begun", "key": key})
         self._start_output(frame["output"])
         self._clock = self._asker.clock = clock.Clock(frame["limit"])
+        self.mend()
         self._restore()
         error = await self._outcome(frame["code"], f"<cell {frame['n']}>")
         if error == "timeout":
@@ -218,6 +223,7 @@ class Driver:
     async def _outcome(self, code: str, name: str) -> str | None:
         """Run a cell and say how it ended: None if well."""
         problem: BaseException | None = None
+        mend = self.mend  # held here: a cell may empty the driver itself
         try:
             self._dice.begin_cell(code)
             cell = source.compile_cell(code, name, self._awaitable())
@@ -226,6 +232,7 @@ class Driver:
             self._dialects.end_cell()
         except BaseException as raised:  # noqa: BLE001 - whatever a cell raises is its result
             problem = raised
+        mend()
         # Before any other call: a tracer that the cell left may raise, which removes it, once for each kind.
         for _ in ("profiler", "tracer", "none"):
             try:
@@ -279,7 +286,8 @@ class Driver:
             outcome, last_line = "timeout", f"TimeoutError: {problem}"
         else:
             outcome, last_line = "exit" if isinstance(problem, SystemExit) else "error", None
-        self._clock.limit = float("inf")
+        self._clock.limit = self._clock.running() + _TIME_TO_REPORT
+        self._clock.arm()
         try:
             text = _exit(problem) if isinstance(problem, SystemExit) else _format(problem, last_line)
         except BaseException as broken:  # noqa: BLE001 - the exception's own methods may raise anything
@@ -475,6 +483,7 @@ class Driver:
             raise AttributeError(name) from None
 
     def _send_value(self, name: str) -> None:
+        self.mend()
         self._restore()
         try:
             missing = name not in self.namespace or name.startswith("__")
@@ -579,6 +588,19 @@ def _format(problem: BaseException, last_line: str | None) -> str:
         return "".join(shown.format())
     lines = ["Traceback (most recent call last):\n", *shown.stack.format()] if shown.stack else []
     return "".join(lines) + last_line + "\n"
+
+
+def suggest_nothing_that_fails() -> None:
+    """Have a traceback say no other name where looking for one fails, as it does over names that are no proper text."""
+    suggest = traceback._compute_suggestion_error  # type: ignore[attr-defined]
+
+    def suggestion(*arguments: object) -> object:
+        try:
+            return suggest(*arguments)
+        except BaseException:  # noqa: BLE001 - it looks at what a cell has put in its namespace, and imports by a cell's finders
+            return None
+
+    traceback._compute_suggestion_error = suggestion  # type: ignore[attr-defined]
 
 
 def _exit(problem: SystemExit) -> str:
