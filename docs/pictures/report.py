@@ -1,8 +1,8 @@
-"""The picture of a report: `llm rlm report` of a real run, as Chromium shows it.
+"""The picture of a report: `llm rlm report` of a real run whose models a script plays, as Chromium shows it.
 
-    python docs/pictures/report.py [RUN]
+    python docs/pictures/report.py
 
-RUN is `last` unless given. Needs Chromium (`chromium` on the PATH, or what CHROMIUM names), and no network.
+Needs Chromium (`chromium` on the PATH, or what CHROMIUM names), and no network.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from scripted import COMMAND, environment, scripted
+
 _PICTURE = Path(__file__).parent / "report.png"
 _SIZE = (1200, 900)
 _FLAGS = (
@@ -22,15 +24,14 @@ _FLAGS = (
 )
 
 
-def main(arguments: list[str]) -> int:
-    """Write the report of a run and take its picture. Returns the exit code."""
-    run = arguments[0] if arguments else "last"
-    with tempfile.TemporaryDirectory(prefix="report-") as name:
-        page = Path(name) / "report.html"
-        made = subprocess.run([sys.executable, "-m", "llm", "rlm", "report", run, "-o", str(page)], check=False)
-        if made.returncode or not page.exists():
-            return made.returncode or 1
-        photograph(page.as_uri(), _PICTURE, _SIZE)
+def main() -> int:
+    """Run the command, write its report and take the picture. Returns the exit code."""
+    with scripted() as folder:
+        for command in (COMMAND, ("llm", "rlm", "report", "last", "-o", "report.html")):
+            made = subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment(folder), check=False)
+            if made.returncode:
+                return made.returncode
+        photograph((folder / "report.html").as_uri(), _PICTURE, _SIZE)
     return 0
 
 
@@ -49,4 +50,4 @@ def photograph(address: str, picture: Path, size: tuple[int, int]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -12,7 +12,6 @@ import pty
 import struct
 import subprocess
 import sys
-import tempfile
 from fcntl import ioctl
 from pathlib import Path
 from termios import TIOCSWINSZ
@@ -20,10 +19,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import pyte
-
-from llm_rlm.demo import QUESTION, write_log
-from llm_rlm.root.names import EXECUTE, SUBMIT
-from llm_rlm.testing import Labeller, Reply, Request, ScriptedServer, call
+from scripted import COMMAND, environment, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,48 +29,13 @@ _COLUMNS, _ROWS = 112, 60
 _ADVANCE, _LINE, _MARGIN = 8.4, 19, 18
 _GREEN, _GREY = ' fill="#9ccf8f"', ' fill="#a3acc2"'
 _NOTE = "# A script plays the models here: no language model is involved."
-_COMMAND = ["llm", "rlm", QUESTION, "-c", "shop.log", "-m", "scripted-root", "--sub-model", "scripted-sub", "-v", "--cite"]
-
-_CELLS = (
-    """\
-complaints = grep("FEEDBACK")
-print(f"{complaints.total} of {len(context.splitlines()):,} lines are feedback, such as")
-print(complaints[0][:100])""",
-    """\
-labels = ["charged twice", "late parcel", "wrong item"]
-rs = await llm_map(complaints, "What is it about?", labels=labels)
-counts = rs.counts()
-print(counts, "in", rs.calls, "calls,", len(rs.errors), "errors")""",
-    """\
-label = max(counts, key=counts.get)
-first = next(line for line, r in zip(complaints, rs) if r == label)
-share = counts[label] / complaints.total
-submit(f"{label}: {counts[label]} of {complaints.total} ({share:.0%})", quotes=[first])""",
-)
-_LABELS = {"charged twice": ("charged", "payments"), "late parcel": ("parcel", "delivery"), "wrong item": ("lamp", "ordered")}
-
 
 def main() -> int:
     """Run the command and write the picture."""
-    with tempfile.TemporaryDirectory(prefix="terminal-") as name, ScriptedServer(_script) as server:
-        folder = Path(name)
-        server.write_models_yaml(folder / "user", "scripted-root", "scripted-sub")
-        write_log(folder / "shop.log", 20)
-        screen = _run(_COMMAND, folder)
+    with scripted() as folder:
+        screen = _run([*COMMAND, "-v"], folder)
     _PICTURE.write_text(_draw([*_lines(screen), "", _NOTE]), "utf-8")
     return 0
-
-
-def _script(request: Request) -> Reply:
-    """The scripts in the models' places: the next cell, or labels by the words of a line."""
-    if not request.tools:
-        return Labeller(_label, list(_LABELS))(request)
-    turn = sum(message["role"] == "tool" for message in request.messages)
-    return call(EXECUTE, code=_CELLS[turn]) if turn < len(_CELLS) else call(SUBMIT, answer="there is none")
-
-
-def _label(text: str) -> str:
-    return next(label for label, words in _LABELS.items() if any(word in text for word in words))
 
 
 def _run(command: Sequence[str], folder: Path) -> pyte.Screen:
@@ -84,9 +45,9 @@ def _run(command: Sequence[str], folder: Path) -> pyte.Screen:
     stream.feed(f"$ {_shown(command[:5])} \\\r\n      {_shown(command[5:])}\r\n".encode())
     ours, theirs = pty.openpty()
     ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0))
-    environment = os.environ | {"LLM_USER_PATH": str(folder / "user"), "TERM": "xterm-256color", "COLUMNS": str(_COLUMNS)}
+    there = environment(folder) | {"TERM": "xterm-256color", "COLUMNS": str(_COLUMNS)}
     program = [sys.executable, "-m", *command]
-    with subprocess.Popen(program, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with subprocess.Popen(program, cwd=folder, env=there, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         while data := _read(ours):
             stream.feed(data)
