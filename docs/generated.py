@@ -1,4 +1,7 @@
-"""What the pages of reference take from the code. `cog -r docs/reference/*.md` puts it in; a test says where it is not up to date."""
+"""What the pages of reference take from the code: `cog -r -I docs docs/reference/*.md` puts it in.
+
+A test says where it is not up to date.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
 _WIDTH = 100
 _EXITS = {
     "ANSWERED": "there is an answer on stdout",
-    "FAILED": "the run failed, and stderr says why: a model that cannot be had, a provider that fails, an answer that does not fit",
+    "FAILED": "the run failed, and stderr says why: no such model, a provider that fails, an answer that does not fit",
     "BAD_USAGE": "an option, an argument or a source cannot be used; nothing was sent",
-    "LIMITED": "a limit was reached, or less of the input was touched than `--min-coverage` asks; the best answer so far is printed",
+    "LIMITED": "a limit was reached, or less was touched than `--min-coverage` asks; the best answer so far is printed",
     "ABORTED": "Ctrl-C; after the first one the best answer so far is printed",
 }
 

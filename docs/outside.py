@@ -1,4 +1,7 @@
-"""Says what the pages of a built site would load from elsewhere: `python docs/outside.py site`. Links that a reader follows are not meant."""
+"""Says what the pages of a built site would load from elsewhere: `python docs/outside.py site`.
+
+Links that a reader follows are not meant.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     python -m llm_rlm.testing.server --script docs/plays.py:play
 
-serves them to whoever wants to follow the examples without a key. The cells are real: what they print and find is not known here.
+serves them to whoever wants to follow the examples without a key. The cells are real: what they find is not known here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ hours = {}
 for ticket in grep("helpdesk:"):
     hours.setdefault(ticket[:13], []).append(ticket)
 rs = await llm_batch(["Summarize:\\n" + "\\n".join(lines) for lines in hours.values()])
-answer = "\\n".join(f"{hour}: {r}" for hour, r in zip(hours, rs) if r)""",
+told = [f"{hour}: {r}" for hour, r in zip(hours, rs) if r]
+answer = "\\n".join([f"{len(told)} of {len(hours)} hours:", *told])""",
     ),
     # Logs.
     "Which service fails most?": (
@@ -173,13 +174,17 @@ def play(request: Request) -> Reply:
 
 
 def _root(request: Request, question: str) -> Reply:
-    """The next cell, by tool or as a block of code; then the answer."""
-    begun = max(at for at, message in enumerate(request.messages) if question in message["content"] and message["role"] == "user")
+    """The next cell, by tool or as a block of code; then the answer; then, in a chain of LLM's own, what came of that."""
+    begun = max(
+        at for at, message in enumerate(request.messages) if question in message["content"] and message["role"] == "user"
+    )
     turn = sum(message["role"] == "assistant" for message in request.messages[begun:])
     cells = PLAYS[question]
     if not request.tools:
         return say(f"```python\n{cells[min(turn, len(cells) - 1)]}\n```")
-    return call(EXECUTE, code=cells[turn]) if turn < len(cells) else call(SUBMIT, variable_name="answer")
+    if turn < len(cells):
+        return call(EXECUTE, code=cells[turn])
+    return call(SUBMIT, variable_name="answer") if turn == len(cells) else say(request.tool_results[-1])
 
 
 def sub_model(request: Request) -> Reply:

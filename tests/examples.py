@@ -43,7 +43,8 @@ class Command:
     def fits(self, output: str) -> bool:
         """Whether it printed what the page says. `…` stands for anything, on a line of its own for any lines."""
         lines = ["(?:.*\n)*?" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + "\n" for line in self._lines]
-        return not lines or re.fullmatch("".join(lines), f"{output.rstrip()}\n") is not None
+        printed = "".join(f"{line.rstrip()}\n" for line in output.rstrip().splitlines())
+        return not lines or re.fullmatch("".join(lines), printed) is not None
 
     @property
     def _lines(self) -> list[str]:

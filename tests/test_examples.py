@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import llm
 import pytest
 from click.testing import CliRunner
 from llm.cli import cli
@@ -22,6 +21,8 @@ from scripts import run, submit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import llm
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -53,6 +54,7 @@ def here(tmp_path: Path, user_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         yield folder
 
 
+@pytest.mark.timeout(600)  # a dozen runs, each in a sandbox of its own, on a machine that may do other things too
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page.read_text("utf-8"))], ids=lambda page: page.stem)
 def test_the_examples_of_a_page_do_what_it_says(page: Path, here: Path) -> None:
     names: dict[str, Any] = {}

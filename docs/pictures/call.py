@@ -21,7 +21,7 @@ STEPS = (
     ("providers.dispatch", "sandbox.session", "the answer"),
     ("sandbox.session", "a cell", 'r["response"]'),
 )
-_FIRST, _APART, _TOP, _STEP = 70, 162, 90, 40
+_FIRST, _APART, _TOP, _STEP = 66, 120, 106, 38
 
 
 def picture() -> str:
@@ -29,9 +29,9 @@ def picture() -> str:
     bottom = _TOP + _STEP * len(STEPS) + 10
     width = _FIRST * 2 + _APART * (len(PLACES) - 1)
     parts = [word(24, 30, "The way of one call", "word", "start")]
-    for place in PLACES:
-        x = _x(place)
-        parts += [f'<line class="life" x1="{x}" y1="{_TOP - 22}" x2="{x}" y2="{bottom}"/>', word(x, _TOP - 30, place, "name")]
+    for at, place in enumerate(PLACES):
+        x, y = _x(place), _TOP - 28 - 20 * (at % 2)  # at two heights: the names are wide
+        parts += [f'<line class="life" x1="{x}" y1="{y + 8}" x2="{x}" y2="{bottom}"/>', word(x, y, place, "name")]
     for at, (start, end, text) in enumerate(STEPS, start=1):
         y = _TOP + _STEP * at - 12
         parts += [arrow(_x(start), y, _x(end), y), _label(start, end, y, text)]

@@ -72,6 +72,8 @@ def page(width: int, height: int, title: str, parts: list[str]) -> str:
         '<marker id="tail" markerWidth="9" markerHeight="8" refX="1" refY="4" orient="auto">'
         '<path class="tip" d="M9,0 L0,4 L9,8 z"/></marker></defs>'
     )
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">'
+    )
     ground = f'<rect class="page" width="{width}" height="{height}" rx="8"/>'
     return "\n".join([head, f"<title>{escape(title)}</title>", f"<style>{_STYLE}</style>", tips, ground, *parts, "</svg>", ""])

@@ -1,4 +1,7 @@
-"""Makes the pictures of how it is built: `python docs/pictures/make.py`; with `--check` it only says which are not up to date."""
+"""Makes the pictures of how it is built: `python docs/pictures/make.py`.
+
+With `--check` it only says which are not up to date.
+"""
 
 from __future__ import annotations
 

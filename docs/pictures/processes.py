@@ -20,7 +20,15 @@ def picture() -> str:
     host = [Box(270, 92 + at * 84, 280, 60, name, (job,), "inner").svg() for at, (name, job) in enumerate(MODULES.items())]
     others = [
         frame(680, 48, 256, 176, "worker: no key, no network"),
-        Box(700, 86, 216, 118, "a cell", ("CPython in WebAssembly", "context, read-only", f"{Settings().cell_limit:g} s of its own time"), "inner").svg(),
+        Box(
+            700,
+            86,
+            216,
+            118,
+            "a cell",
+            ("CPython in WebAssembly", "context, read-only", f"{Settings().cell_limit:g} s of its own time"),
+            "inner",
+        ).svg(),
         Box(680, 250, 256, 62, "converter", ("PDF, Office, mail to Markdown",)).svg(),
         Box(680, 338, 256, 62, "DuckDB", ("the tables that sql() reads",)).svg(),
         Box(24, 92, 130, 60, "root model").svg(),

@@ -1,4 +1,7 @@
-"""A run for pictures: the real command over a log that is made here. A script plays both models; no language model is involved."""
+"""A run for pictures: the real command over a log that is made here.
+
+A script plays both models; no language model is involved.
+"""
 
 from __future__ import annotations
 

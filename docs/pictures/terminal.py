@@ -30,6 +30,7 @@ _ADVANCE, _LINE, _MARGIN = 8.4, 19, 18
 _GREEN, _GREY = ' fill="#9ccf8f"', ' fill="#a3acc2"'
 _NOTE = "# A script plays the models here: no language model is involved."
 
+
 def main() -> int:
     """Run the command and write the picture."""
     with scripted() as folder:
@@ -79,11 +80,12 @@ def _draw(lines: Sequence[str]) -> str:
     """The lines as SVG. Each has its true width, whatever font there is."""
     width, height = round(_COLUMNS * _ADVANCE + 2 * _MARGIN), len(lines) * _LINE + 2 * _MARGIN
     texts = "\n".join(_text(line, _MARGIN + _LINE * at + 14) for at, line in enumerate(lines) if line)
+    size = f'width="{width}" height="{height}"'
     font = 'font-family="ui-monospace, Menlo, Consolas, &quot;DejaVu Sans Mono&quot;, monospace" font-size="14"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {size} role="img">\n'
         "<title>A run in a terminal. A script plays the models.</title>\n"
-        f'<rect width="{width}" height="{height}" rx="8" fill="#1a1d27"/>\n'
+        f'<rect {size} rx="8" fill="#1a1d27"/>\n'
         f'<g {font} fill="#e6e9f2">\n{texts}\n</g>\n</svg>\n'
     )
 
