@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -69,6 +70,13 @@ def test_the_examples_of_a_page_do_what_it_says(page: Path, here: Path) -> None:
             exec(compile(block.text, page.name, "exec"), names)  # noqa: S102 - our own document
         elif block.language == "console":
             _run_all(commands(block))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_with_answers_says_that_scripts_play_the_models(page: Path) -> None:
+    text = page.read_text("utf-8")
+    if any(block.language == "console" and block.not_run is None for block in blocks(text)):
+        assert re.search("scripts (?:that )?play the models", text, re.IGNORECASE)
 
 
 def _write(here: Path, block: Block) -> None:
