@@ -1,13 +1,19 @@
 """What the documents say is what the code does."""
 
+import importlib.util
 import inspect
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
+import click
 import pytest
 
-from llm_rlm import Limits, Rate, RLMToolbox, Settings
-from llm_rlm.cli import rlm
+from llm_rlm import RLM, Limits, Rate, RLMToolbox, Settings
+from llm_rlm.cli import rlm, running
 from llm_rlm.config import Config, load
 from llm_rlm.context import width
 from llm_rlm.drop_in import _options
@@ -21,13 +27,19 @@ from llm_rlm.root import compaction
 from llm_rlm.rounds import MOST_ROUNDS
 from llm_rlm.sandbox import pending
 from llm_rlm.sandbox.guest import calls, jsontext, mapping
+from scripts import scripted, submit
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-SPENDING = (ROOT / "docs" / "spending.md").read_text("utf-8")
-STRUCTURED = " ".join((ROOT / "docs" / "structured.md").read_text("utf-8").split())
-WAYS_IN = (ROOT / "docs" / "ways-in.md").read_text("utf-8")
-SANDBOX = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+DOCS = ROOT / "docs"
+LIMITS = (DOCS / "reference" / "limits.md").read_text("utf-8")
+VALUES = " ".join((DOCS / "reference" / "values.md").read_text("utf-8").split())
+JOURNAL = (DOCS / "reference" / "journal.md").read_text("utf-8")
+WAYS_IN = (DOCS / "howto" / "ways-in.md").read_text("utf-8")
+SANDBOX = (DOCS / "sandbox.md").read_text("utf-8")
+PAGES = {path: path.read_text("utf-8") for path in sorted(DOCS.rglob("*.md"))}
+PICTURES = sorted((DOCS / "pictures").glob("*.svg"))
+GENERATED = re.compile(r"<!-- \[\[\[cog.*?\[\[\[end\]\]\] -->", re.DOTALL)
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -78,7 +90,7 @@ def test_the_bounds_of_the_sandbox_are_as_its_page_says(claim: str) -> None:
     ],
 )
 def test_limits_prices_and_retries_are_as_their_page_says(claim: str) -> None:
-    assert claim in SPENDING
+    assert claim in LIMITS
 
 
 @pytest.mark.parametrize(
@@ -92,7 +104,7 @@ def test_limits_prices_and_retries_are_as_their_page_says(claim: str) -> None:
     ],
 )
 def test_maps_are_as_their_page_says(claim: str) -> None:
-    assert claim in STRUCTURED
+    assert claim in VALUES
 
 
 @pytest.mark.parametrize(
@@ -108,7 +120,7 @@ def test_ways_in_are_as_their_page_says(claim: str) -> None:
 
 
 def test_the_configuration_that_the_page_shows_can_be_read(tmp_path: Path) -> None:
-    (block,) = re.findall(r"```toml\n(.*?)```", SPENDING, re.DOTALL)
+    (block,) = re.findall(r"```toml title=\"rlm.toml\"\n(.*?)```", LIMITS, re.DOTALL)
     (tmp_path / "rlm.toml").write_text(block)
     assert load(tmp_path / "rlm.toml") == Config(5.0, 30.0, {"my-model": Rate(0.1, 0.4, 0.05)}, {"my-model": 8192})
 
@@ -117,7 +129,7 @@ def test_every_view_that_the_page_names_is_there() -> None:
     journal = Journal(None)
     there = {row["name"] for row in journal.rows("select name from sqlite_master where type = 'view'")}
     journal.close()
-    assert set(re.findall(r"`(readable_\w+)`", SPENDING)) == there
+    assert set(re.findall(r"`(readable_\w+)`", JOURNAL)) == there
 
 
 def test_the_toolbox_has_the_signature_that_users_were_promised() -> None:
@@ -126,8 +138,8 @@ def test_the_toolbox_has_the_signature_that_users_were_promised() -> None:
     assert (parameters["max_output_chars"].default, parameters["execution_timeout_ms"].default) == (8192, 120000)
 
 
-@pytest.mark.parametrize("block", PYTHON_BLOCK.findall(README + WAYS_IN))
-def test_the_python_in_the_documents_compiles_and_imports_what_there_is(block: str) -> None:
+@pytest.mark.parametrize("block", PYTHON_BLOCK.findall(README))
+def test_the_python_in_the_readme_compiles_and_imports_what_there_is(block: str) -> None:
     compile(block, "README.md", "exec")
     imports = [line for line in block.splitlines() if line.startswith(("import ", "from "))]
     exec("\n".join(imports), {})  # noqa: S102 - our own document
@@ -136,14 +148,116 @@ def test_the_python_in_the_documents_compiles_and_imports_what_there_is(block: s
 def test_every_option_that_the_readme_shows_is_there() -> None:
     commands = [rlm.commands["ask"], rlm.commands["chat"]]
     there = {option for command in commands for parameter in command.params for option in parameter.opts} | {"-T", "--td"}
-    for command in re.findall(r"^(?:cat .* \| )?llm (?!-m |-c ).*$", README + WAYS_IN, re.MULTILINE):
+    for command in re.findall(r"^(?:cat .* \| )?llm (?!-m |-c ).*$", README, re.MULTILINE):
         assert set(re.findall(r"(?<= )--?[a-zA-Z][a-z-]*", command.partition("&&")[0])) <= there, command
 
 
 def test_every_prompt_is_in_the_page_of_prompts() -> None:
-    page = (ROOT / "docs" / "prompts.md").read_text("utf-8")
+    page = PAGES[DOCS / "reference" / "prompts.md"]
     assert {name for name in WHEN if f'--8<-- "{name}.md"' in page} == set(WHEN)
 
 
 def test_the_cap_on_rounds_is_documented() -> None:
     assert f"{MOST_ROUNDS} rounds" in README
+
+
+def _run(*arguments: str) -> str:
+    """What a program of the documents prints. Fails where it does."""
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _module(path: str) -> ModuleType:
+    """A module of the documents, by its path below them."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, DOCS / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _commands(below, f"{path} {name}")
+
+
+def test_what_the_pages_take_from_the_code_is_up_to_date() -> None:
+    _run("-m", "cogapp", "--check", "-I", "docs", *(str(page) for page, text in PAGES.items() if "[[[cog" in text))
+
+
+def test_every_command_is_told_of_and_not_only_listed() -> None:
+    told = "".join(GENERATED.sub("", text) for text in PAGES.values()) + README
+    missing = [path for path, _ in _commands(rlm, "llm rlm") if f"{path}" not in told]
+    assert not missing
+
+
+def test_every_option_is_in_the_page_of_commands() -> None:
+    page = PAGES[DOCS / "reference" / "commands.md"]
+    options = {option for _, command in _commands(rlm, "llm rlm") for parameter in command.params for option in parameter.opts}
+    assert not {option for option in options if option.startswith("--") and option not in page}
+
+
+def test_every_column_of_the_journal_has_a_meaning_and_no_other_has() -> None:
+    journal = Journal(None)
+    tables = [row["name"] for row in journal.rows("select name from sqlite_master where type = 'table'")]
+    there = {table: {row["name"] for row in journal.rows(f"pragma table_info({table})")} for table in tables}
+    journal.close()
+    columns = _module("columns.py")
+    assert {table: set(meanings) for table, meanings in columns.MEANINGS.items()} == there
+    assert set(columns.TABLES) == set(there)
+
+
+def test_every_exit_code_has_a_meaning() -> None:
+    codes = {running.ANSWERED, running.FAILED, running.BAD_USAGE, running.LIMITED, running.ABORTED}
+    page = PAGES[DOCS / "reference" / "exit-codes.md"]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == codes
+
+
+def test_every_field_of_the_json_object_is_in_its_page() -> None:
+    fields = set(RLM(scripted(submit("done")), log=False).ask("?", "text").as_dict())
+    page, _, _ = PAGES[DOCS / "reference" / "output.md"].partition("## Events")
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == fields
+
+
+def test_the_pictures_of_the_structure_are_up_to_date() -> None:
+    _run("docs/pictures/make.py", "--check")
+
+
+def test_pictures_name_modules_that_there_are() -> None:
+    text = "".join(picture.read_text("utf-8") for picture in PICTURES)
+    names = set(re.findall(r'class="name"[^>]*>((?:runs|providers|sandbox)\.\w+)<', text))
+    assert len(names) > 3
+    assert not [name for name in names if importlib.util.find_spec(f"llm_rlm.{name}") is None]
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.stem)
+def test_a_picture_loads_nothing(picture: Path) -> None:
+    text = picture.read_text("utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert "http" not in text
+    assert not re.search(r"<script|<image|<foreignObject|@import|@font-face|url\((?!#)", text)
+
+
+def test_what_a_page_would_load_from_elsewhere_is_found() -> None:
+    outside = _module("outside.py").outside
+    assert outside('<script src="https://elsewhere.example/x.js"></script>')
+    assert outside("<link rel=stylesheet href=//elsewhere.example/x.css>")
+    assert outside("body { background: url(https://elsewhere.example/x.png) }")
+    assert not outside('<a href="https://elsewhere.example">a link</a><img src="pictures/a.svg">')
+
+
+def test_a_picture_of_a_run_says_that_a_script_plays_the_models() -> None:
+    assert "no language model is involved" in (DOCS / "pictures" / "terminal.svg").read_text("utf-8")
+
+
+def test_every_page_is_in_the_navigation_and_links_to_pages_that_there_are() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for page, text in PAGES.items():
+        assert f": {page.relative_to(DOCS)}\n" in navigation
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / link).exists(), link

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 RESULT: dict[str, Any] = json.loads(PATH.with_name("result.schema.json").read_text("utf-8"))
 EVENTS: dict[str, Any] = json.loads(PATH.read_text("utf-8"))
-PAGE = (PATH.parents[1] / "events.md").read_text("utf-8")
+PAGE = (PATH.parents[1] / "reference/events.md").read_text("utf-8")
 BATCH = run("rs = await llm_batch(['a', 'b', 'c'])\nx = rs['responses']")
 
 

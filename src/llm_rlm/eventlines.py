@@ -1,4 +1,4 @@
-"""`--events`: what happens, one JSON object a line. docs/events.md says what each line holds.
+"""`--events`: what happens, one JSON object a line. docs/reference/events.md says what each line holds.
 
 The same within a version: fields and events are added, and never change or go.
 """

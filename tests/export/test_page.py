@@ -13,7 +13,7 @@ from llm_rlm.cli import rlm, telemetry
 from llm_rlm.testing import ScriptedModel
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "export.md").read_text("utf-8")
+PAGE = (DOCS / "howto/export.md").read_text("utf-8")
 
 
 def test_every_option_that_the_page_shows_is_there() -> None:
