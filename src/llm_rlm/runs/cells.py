@@ -37,8 +37,9 @@ class Cells:
     ...     cells.submit(variable_name="why")
     ...     cells.answer
 
-    It is a run in the journal; its sub-calls are counted, limited and served from the cache as always. Limits of turns and of
-    time are for root models, those of child runs too. Methods may be called from any thread; cells run one after another.
+    It is a run in the journal; its sub-calls are counted, limited and served from the cache as always. A limit of turns is that
+    of child runs; once that of time is over, no call is made. Methods may be called from any thread; cells run one after
+    another.
     """
 
     def __init__(self, engine: Engine, context: AnyContext = None, *, observer: Observer | None = None) -> None:
