@@ -76,7 +76,7 @@ def test_a_key_that_a_run_without_failures_is_made_with_is_in_no_record(serve: S
 def test_a_cell_finds_no_key(serve: Serve, user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     look = "import gc, os, sys\nprint(dict(os.environ), sys.argv)\n"
-    look += "print([o for o in gc.get_objects() if 'c' + 'anary' in repr(o)[:2000]])"
+    look += "print([o for o in gc.get_objects() if '-'.join(['', 'yranac'])[:0:-1] in repr(o)[:2000]])"
     models = serve(run(look), submit("done"), api_key_name="mine")
     result = CliRunner().invoke(cli, ["rlm", "?", "-m", "chat", "--key", KEY], input="a text")
     assert result.exit_code == 0

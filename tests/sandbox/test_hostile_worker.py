@@ -23,6 +23,7 @@ from llm_rlm.sandbox import (
     Offer,
     client,
     connection,
+    errand,
     mailbox,
     pending,
 )
@@ -269,7 +270,7 @@ def say(body): os.write(1, struct.pack(">BI", 0, len(body)) + body)
 take(); take(); say(b'{"t": "ready"}'); take()
 while True: say(json.dumps({"t": "calls", "calls": [{"id": 1, "prompt": "p" * 99}] * 99}).encode())
 """
-    monkeypatch.setattr(client, "_MAIN", program)
+    monkeypatch.setattr(errand, "_MAIN", program)
     with _watched():
         session = Notebook(Offer(), Answering(), cell_limit=30.0)
         result = session.run("pass")
@@ -281,7 +282,7 @@ while True: say(json.dumps({"t": "calls", "calls": [{"id": 1, "prompt": "p" * 99
 def test_a_worker_that_says_a_little_now_and_then_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     trickle = framed({"t": "out", "text": ""})
     program = f"import os, time\nwhile True:\n    os.write(1, {trickle!r})\n    time.sleep(0.05)"
-    monkeypatch.setattr(client, "_MAIN", program)
+    monkeypatch.setattr(errand, "_MAIN", program)
     monkeypatch.setattr(connection, "_START_LIMIT", 0.5)
     with _watched():
         made = Connection([])
@@ -346,7 +347,7 @@ os.write(1, {framed({"t": "calls", "calls": [{"id": 1 << 30, "prompt": "hang"}]}
 flood = {flood!r} * {max(1, 60_000 // len(flood))}
 while True: os.write(1, flood)
 """
-    monkeypatch.setattr(client, "_MAIN", program)
+    monkeypatch.setattr(errand, "_MAIN", program)
     monkeypatch.setattr(pending, "_MOST_REFUSED", 20_000)
     monkeypatch.setattr(mailbox, "_ANSWER", 1 << 22)
     memory = psutil.Process().memory_info().rss
