@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SPENDING = (ROOT / "docs" / "spending.md").read_text("utf-8")
 STRUCTURED = " ".join((ROOT / "docs" / "structured.md").read_text("utf-8").split())
+EVENTS = (ROOT / "docs" / "events.md").read_text("utf-8")
 WAYS_IN = (ROOT / "docs" / "ways-in.md").read_text("utf-8")
 SANDBOX = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -125,7 +126,7 @@ def test_the_toolbox_has_the_signature_that_users_were_promised() -> None:
     assert (parameters["max_output_chars"].default, parameters["execution_timeout_ms"].default) == (8192, 120000)
 
 
-@pytest.mark.parametrize("block", PYTHON_BLOCK.findall(README + WAYS_IN))
+@pytest.mark.parametrize("block", PYTHON_BLOCK.findall(README + WAYS_IN + EVENTS))
 def test_the_python_in_the_documents_compiles_and_imports_what_there_is(block: str) -> None:
     compile(block, "README.md", "exec")
     imports = [line for line in block.splitlines() if line.startswith(("import ", "from "))]
