@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
     from conftest import Serve
 
-START = (RunStarted("r", "?", "root", "sub", Budget(Limits())), TurnStarted("r", 1), CellStarted("r", 1, "code"))
+START: tuple[Event, ...] = (
+    RunStarted("r", "?", "root", "sub", Budget(Limits())),
+    TurnStarted("r", 1),
+    CellStarted("r", 1, "code"),
+)
 
 
 class Clock:

@@ -95,6 +95,8 @@ def _ask(ctx: click.Context, session: Session, question: str, given: dict[str, A
     except KeyboardInterrupt:
         click.echo("Aborted", err=True)
         ctx.exit(ABORTED)
+    finally:
+        display.flush()
     return report(result, display, given)
 
 

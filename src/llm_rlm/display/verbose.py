@@ -146,7 +146,7 @@ class Verbose:
     def _begin_cell(self, event: CellStarted) -> None:
         name = self._names.get(event.run)
         prefix = f"[{name}, cell {event.number}] " if name is not None else f"[{event.number}] "
-        code = self._screen.code(clean(event.code))
+        code = self._screen.code(clean(event.code).strip("\n"))
         if name is None:
             self._cells[event.run] = _Cell()
             self._print(event.run, "\n" + prefix + code.replace("\n", "\n" + " " * len(prefix)))
