@@ -182,7 +182,9 @@ def test_a_long_text_is_cut_and_its_length_told() -> None:
 
 def test_a_line_is_ascii_whatever_a_text_holds() -> None:
     stream = io.StringIO()
-    EventLines(stream, clock=lambda: 1.5)(TurnFinished("r", 1, "a\u202eb\x1b[31m\ud800\u2028\n", Spent()))
+    events = EventLines(stream, clock=lambda: 1.5)
+    events(TurnFinished("r", 1, "a\u202eb\x1b[31m\ud800\u2028\n", Spent()))
+    events.flush()
     assert stream.getvalue().isascii()
     assert stream.getvalue().count("\n") == 2
     assert json.loads(stream.getvalue().splitlines()[1])["text"] == "a\u202eb\x1b[31m\ud800\u2028\n"
@@ -202,8 +204,10 @@ def test_it_is_told_once_and_even_late_that_nobody_reads() -> None:
     with os.fdopen(write, "w", closefd=False) as stream:
         events = EventLines(stream)
         events(Warned("r", "one"))
+        events.flush()
         events.when_gone(lambda: told.append("gone"))
         events(Warned("r", "two"))
+        events.flush()
         assert (events.is_gone, told) == (True, ["gone"])
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, write)

@@ -6,6 +6,7 @@ The same within a version: fields and events are added, and never change or go.
 from __future__ import annotations
 
 import json
+import queue
 import re
 import threading
 import time
@@ -30,62 +31,95 @@ TEXTS = frozenset({"question", "text", "code", "output", "prompt", "error"})
 """Fields that hold text of any length."""
 
 
+_MOST_WAITING = 10_000
+_PATIENCE = 0.05
+
+
 class EventLines:
     """An observer that writes each event to a stream, as a line of its own, at once.
 
-    A reader that is slow slows the run. One that goes away is noticed when something is written: see `when_gone`.
+    A thread of its own writes, so that threads of a run do not wait for each other at the stream. A reader that is slow slows
+    the run once many lines wait. One that goes away is noticed when something is written: see `when_gone`.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.time) -> None:
         """Nothing is written yet. `clock` gives seconds since 1970."""
         self._stream = stream
         self._clock = clock
+        self._waiting: queue.SimpleQueue[Mapping[str, Any] | threading.Event] = queue.SimpleQueue()
+        """Lines to be written, and what to set once all before it are."""
         self._lock = threading.Lock()
-        """Guards all that follows: a line is written whole, and in the order of its time."""
+        """Guards all that follows: lines wait in the order of their times."""
         self._begun = False
         self._ended = False
-        self._gone: OSError | None = None
+        self._gone = False
         self._tell_gone: Callable[[], None] | None = None
 
     def __call__(self, event: Event) -> None:
         """Write it. Called from any thread. After the result of a run, only a further run is told of."""
         told = as_dict(event)
+        while self._waiting.qsize() > _MOST_WAITING:
+            time.sleep(_PATIENCE)
         with self._lock:
             self._ended = self._ended and not _begins(told)
             if not self._ended:
-                self._write(told)
+                self._put(told)
 
     def finish(self, result: Result) -> None:
-        """Write what `--json` prints, in one line: the last of its run."""
+        """Write what `--json` prints, in one line: the last of its run. Waits until it is written."""
         with self._lock:
-            self._write({"event": "result", **result.as_dict()})
+            self._put({"event": "result", **result.as_dict()})
             self._ended = True
+        self.flush()
+
+    def flush(self) -> None:
+        """Wait until all is written."""
+        with self._lock:
+            if not self._begun:
+                return
+            self._waiting.put(written := threading.Event())
+        written.wait()
 
     def when_gone(self, tell: Callable[[], None]) -> None:
         """Have this called, once, when nobody reads any more; at once where that is so already. It must not block."""
         with self._lock:
-            self._tell_gone, is_gone = tell, self._gone is not None
+            self._tell_gone, is_gone = tell, self._gone
         if is_gone:
             tell()
 
     @property
     def is_gone(self) -> bool:
         """Whether nobody reads any more."""
-        return self._gone is not None
+        return self._gone
 
-    def _write(self, told: Mapping[str, Any]) -> None:
-        if self._gone is not None:
-            return
+    def _put(self, told: Mapping[str, Any]) -> None:
         now = round(self._clock(), 6)
-        head = "" if self._begun else _line({"event": "stream_started", "at": now, "version": VERSION})
-        self._begun = True
+        if not self._begun:
+            self._begun = True
+            self._waiting.put({"event": "stream_started", "at": now, "version": VERSION})
+            threading.Thread(target=self._work, name="llm-rlm-events", daemon=True).start()
+        self._waiting.put({"event": told["event"], "at": now, **told})
+
+    def _work(self) -> None:
+        """Write what waits, all of it at once: to write each by itself would take the run's threads their time."""
+        while True:
+            together = [self._waiting.get() for _ in range(max(1, self._waiting.qsize()))]
+            lines = [_line(told) for told in together if not isinstance(told, threading.Event)]
+            if lines and not self._gone:
+                self._write("".join(lines))
+            for told in together:
+                if isinstance(told, threading.Event):
+                    told.set()
+
+    def _write(self, lines: str) -> None:
         try:
-            self._stream.write(head + _line({"event": told["event"], "at": now, **told}))
+            self._stream.write(lines)
             self._stream.flush()
-        except OSError as problem:
-            self._gone = problem
-            if self._tell_gone is not None:
-                self._tell_gone()
+        except OSError:
+            with self._lock:
+                self._gone, tell = True, self._tell_gone
+            if tell is not None:
+                tell()
 
 
 def as_dict(event: Event) -> dict[str, Any]:

@@ -319,7 +319,7 @@ def test_on_a_terminal_one_live_line_shows_where_the_run_is(serve: Serve, log: s
     os.close(theirs)
     shown = _read_all(ours)
     assert process.wait(60) == 0
-    assert "turn 1: running cell 1 · 1 sub-calls, 0 in flight · " in shown
+    assert "turn 1: running cell 1 · 1 sub-call done · " in shown
     assert shown.rstrip().endswith("done \N{REPLACEMENT CHARACTER}[31m")
 
 

@@ -22,10 +22,10 @@ class Clock:
         return self.now
 
 
-def begun(asked: int = 0, clock: Clock | None = None) -> Progress:
+def begun(asked: int = 0, clock: Clock | None = None, under_way: int = 0) -> Progress:
     progress = Progress(clock or Clock())
     usage = Usage(calls=3, cached=1, input=1200, output=34, cost=0.12)
-    progress.see(RunStarted("r", "?", "root", "sub", Budget(Limits(cost=0.5), usage)))
+    progress.see(RunStarted("r", "?", "root", "sub", Budget(Limits(cost=0.5), usage, in_flight=under_way)))
     progress.see(TurnStarted("r", 2))
     progress.see(CellStarted("r", 4, "code"))
     if asked:
@@ -38,7 +38,7 @@ def finished(call: int, run: str = "r") -> CallFinished:
 
 
 def test_it_says_turn_calls_tokens_cost_and_time() -> None:
-    progress = begun()
+    progress = begun(under_way=1)
     progress.see(CallStarted("r", 7, 4, "model", "sub", "p"))
     assert progress.line(200) == (
         "turn 2: running cell 4 · 3 sub-calls done, 1 in flight · 1,200 + 34 tokens · $0.12 of $0.50 · 0 s"

@@ -96,6 +96,8 @@ def _ask(ctx: click.Context, session: Session, question: str, given: dict[str, A
     except KeyboardInterrupt:
         click.echo("Aborted", err=True)
         ctx.exit(ABORTED)
+    finally:
+        display.flush()
     code = report(result, display, given)
     send_to_otel(result.run_id, given)
     return code

@@ -63,6 +63,11 @@ class Display:
         with stopped_by_ctrl_c(asking, self.status):
             yield
 
+    def flush(self) -> None:
+        """Wait until all events are written."""
+        if self.lines is not None:
+            self.lines.flush()
+
 
 def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Observer], Asking | Result]) -> None:
     """Begin a run, wait for its end, print what came of it, and exit as it ended."""
@@ -76,6 +81,8 @@ def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Observer
         advice = "".join(f". To go on: llm rlm resume {run}" for run in interrupt.args if is_kept(given))
         click.echo(f"Aborted{advice}", err=True)
         ctx.exit(ABORTED)
+    finally:
+        display.flush()
     code = report(result, display, given)
     send_to_otel(result.run_id, given)
     ctx.exit(code)

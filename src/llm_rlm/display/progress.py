@@ -130,7 +130,9 @@ class Progress:
         if self._children:
             yield 4, f"{len(self._children)} child run{'s' if len(self._children) > 1 else ''}"
         usage, limit = self._budget.usage, self._budget.limits.cost
-        yield 5, self._calls(max(0, usage.calls + usage.cached - len(self._in_flight)))
+        # Counted are also calls that wait at the gate of their model, and child runs, which are none of the budget's in flight.
+        under_way = self._budget.in_flight + len(self._children)
+        yield 5, self._calls(max(0, usage.calls + usage.cached - under_way))
         yield 1, f"{usage.input:,} + {usage.output:,} tokens"
         yield 3, cost(usage) + (f" of {amount('cost', limit)}" if limit is not None else "")
         yield 2, clock_time(self._budget.seconds())

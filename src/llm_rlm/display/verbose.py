@@ -146,7 +146,7 @@ class Verbose:
     def _begin_cell(self, event: CellStarted) -> None:
         name = self._names.get(event.run)
         prefix = f"[{name}, cell {event.number}] " if name is not None else f"[{event.number}] "
-        code = self._screen.code(clean(event.code))
+        code = self._screen.code(clean(event.code).strip("\n"))
         if name is None:
             self._cells[event.run] = _Cell()
             self._print(event.run, "\n" + prefix + code.replace("\n", "\n" + " " * len(prefix)))
@@ -161,15 +161,15 @@ class Verbose:
         if event.run not in self._names:
             lines, newline, cell.line = cell.line.rpartition("\n")
             if newline:
-                self._print(event.run, clean(lines))
+                self._print(event.run, clean(lines + newline).removesuffix("\n"))
 
     def _end_cell(self, event: CellFinished) -> None:
         """What has not been shown as it came, and how long it took."""
         self._flush(event.run)
         cell = self._cells.pop(event.run, _Cell())
-        rest = (cell.line + event.output[cell.printed :]).removesuffix("\n")
+        rest = clean(cell.line + event.output[cell.printed :]).removesuffix("\n")
         notes = [clean(note) for note in event.notes]
-        parts = [clean(rest)] if rest else []
+        parts = [rest] if rest else []
         self._print(event.run, cell.head + "\n".join([*parts, *notes, f"({event.seconds:.2f} s)"]))
 
     # Calls
