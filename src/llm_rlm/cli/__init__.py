@@ -11,6 +11,7 @@ from .chat import chat
 from .demo import demo
 from .models import models
 from .resume import resume
+from .runs import runs
 
 
 class _Group(DefaultGroup):  # type: ignore[misc]  # the library has no types
@@ -40,7 +41,7 @@ def rlm() -> None:
     """See _HELP."""
 
 
-for command in (ask, chat, resume, models, cache, demo):
+for command in (ask, chat, resume, runs, models, cache, demo):
     rlm.add_command(command)
 
 

@@ -1,0 +1,1 @@
+"""Whether all that a run needs is there."""
