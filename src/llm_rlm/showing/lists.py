@@ -69,12 +69,14 @@ def as_table(runs: Sequence[Listed], ids: Mapping[str, str], width: int) -> Tabl
     rows = [_row(run, ids[run.id]) for run in runs]
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", expand=False)
     columns = _fitting(rows, width)
-    for name in columns[:-1]:
-        table.add_column(name, justify="right" if name in _RIGHT else "left", no_wrap=True, min_width=_widest(rows, name))
-    table.add_column(columns[-1], no_wrap=True, overflow="ellipsis")
+    left = width - sum(_widest(rows, name) + _GAP for name in columns[:-1])
+    for name in columns:
+        table.add_column(name, justify="right" if name in _RIGHT else "left", no_wrap=True)
     for run, row in zip(runs, rows, strict=True):
         styles = {"Finish": _COLORS.get(run.state, "red"), "Run": "dim"}
-        table.add_row(*(Text(row[name], styles.get(name, "")) for name in columns))
+        question = Text(row["Question"])
+        question.truncate(max(left, 1), overflow="ellipsis")  # rich would make all columns narrower
+        table.add_row(*(Text(row[name], styles.get(name, "")) for name in columns[:-1]), question)
     return table
 
 
