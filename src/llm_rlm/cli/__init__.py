@@ -12,6 +12,7 @@ from .demo import demo
 from .models import models
 from .resume import resume
 from .runs import runs
+from .show import show
 
 
 class _Group(DefaultGroup):  # type: ignore[misc]  # the library has no types
@@ -41,7 +42,7 @@ def rlm() -> None:
     """See _HELP."""
 
 
-for command in (ask, chat, resume, runs, models, cache, demo):
+for command in (ask, chat, resume, runs, show, models, cache, demo):
     rlm.add_command(command)
 
 
