@@ -9,6 +9,7 @@ from .ask import ask
 from .cache import cache
 from .chat import chat
 from .demo import demo
+from .doctor import doctor
 from .models import models
 from .resume import resume
 from .runs import runs
@@ -42,7 +43,7 @@ def rlm() -> None:
     """See _HELP."""
 
 
-for command in (ask, chat, resume, runs, show, models, cache, demo):
+for command in (ask, chat, resume, runs, show, models, cache, doctor, demo):
     rlm.add_command(command)
 
 
