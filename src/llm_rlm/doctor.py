@@ -136,6 +136,10 @@ def _models(name: str | None) -> Iterator[Check]:
     with_tools, with_schemas = (sum(getattr(each, what) for each in there) for what in ("supports_tools", "supports_schema"))
     takes = sum(bool(each.attachment_types) for each in there)
     found = f"{len(there)}: {with_tools} call tools, {with_schemas} take schemas, {takes} take attachments"
+    needed = sorted({each.needs_key for each in there if each.needs_key})
+    held = [key for key in needed if _has_key(next(each for each in there if each.needs_key == key))]
+    lacking = [key for key in needed if key not in held]
+    yield Check("keys", "ok", f"set: {', '.join(held) or 'none'}; not set: {', '.join(lacking) or 'none'}")
     yield Check("models", "ok" if there else "problem", found, None if there else "llm install a plugin with models")
     try:
         model = find(name)
@@ -146,13 +150,18 @@ def _models(name: str | None) -> Iterator[Check]:
     yield from _model(model)
 
 
+def _has_key(model: llm.Model) -> bool:
+    try:
+        return key_for(model, None) is not None
+    except MissingKeyError:
+        return False
+
+
 def _key(model: llm.Model) -> Check:
     """Whether there is a key; never what it is."""
-    try:
-        key = key_for(model, None)
-    except MissingKeyError:
+    if model.needs_key and not _has_key(model):
         return Check("key", "problem", f"{model.model_id} needs a key, and there is none", f"llm keys set {model.needs_key}")
-    return Check("key", "ok", f"{model.model_id}: " + ("set" if key else "none needed"))
+    return Check("key", "ok", f"{model.model_id}: " + ("set" if model.needs_key else "none needed"))
 
 
 def _model(model: llm.Model) -> Iterator[Check]:
