@@ -108,4 +108,6 @@ def _fitting(rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
 
 
 def _widest(rows: Sequence[Mapping[str, str]], name: str) -> int:
-    return max(len(name), *(len(row[name]) for row in rows))
+    from rich.cells import cell_len  # noqa: PLC0415 - slow to import
+
+    return max(len(name), *(cell_len(row[name]) for row in rows))

@@ -75,7 +75,9 @@ class View:
         end = {"ok": "", None: " · not finished"}.get(cell.outcome, f" · {cell.outcome}")
         took = f" · {words.lasting(cell.running)} of its own" if cell.running is not None else ""
         yield Text.assemble((f"[{cell.number}]", "bold cyan"), (took + end + (" · dropped" if cell.dropped else ""), "dim"))
-        yield Padding(Syntax(clean(cell.code), "python", background_color="default", word_wrap=True), (0, 0, 0, 4))
+        yield Padding(
+            Syntax(clean(cell.code), "python", theme="ansi_dark", background_color="default", word_wrap=True), (0, 0, 0, 4)
+        )
         if cell.output:
             yield self._cut(cell.output.rstrip("\n"), _LONGEST_OUTPUT)
         own = [call for call in calls if call.cell == cell.number]

@@ -36,7 +36,7 @@ def lasting(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
+        return f"{max(0.0, seconds):.1f} s"  # a clock may have been set back
     minutes, rest = divmod(round(seconds), _MINUTE)
     return f"{minutes} min {rest:02} s" if seconds < _HOUR else f"{minutes // 60} h {minutes % 60:02} min"
 
