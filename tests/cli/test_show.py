@@ -113,7 +113,7 @@ def test_json_holds_everything_and_fits_its_schema() -> None:
 
 def test_a_run_that_a_limit_has_ended_says_how_to_go_on() -> None:
     result = ask("rs = await llm_batch(['a', 'b'])", limits=Limits(calls=1))
-    assert shown().endswith(f"To go on: llm rlm resume {result.run_id}\n")
+    assert shown().endswith(f"To go on: llm rlm resume {result.run_id} --max-calls MORE\n")
     assert "1 answered, 1 refused" in shown()
 
 
@@ -121,7 +121,7 @@ def test_a_run_that_crashed_in_a_cell_is_shown_as_far_as_it_came() -> None:
     from llm_rlm.budget import Bound  # noqa: PLC0415 - beside its use
 
     journal = Journal(journal_path())
-    journal.begin_run("crashed", question="?", settings="{}", process="elsewhere:1:1.00:0000", model="m")
+    journal.begin_run("crashed", question="?", settings='{"asked": {}}', process="elsewhere:1:1.00:0000", model="m")
     journal.begin_turn("crashed", 1, "{}", None, Bound())
     journal.begin_cell("crashed", 1, "await forever", 1, 0)
     journal.close()

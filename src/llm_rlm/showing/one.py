@@ -143,8 +143,15 @@ def _tail(record: Record, most: int | None) -> Iterator[RenderableType]:
         f"{words.counted(usage.turns, 'turn')}, {calls}{cached}, {usage.input:,} + {usage.output:,} tokens,"
         f" {words.cost(usage)}, {words.lasting(result.seconds)}"
     )
-    if record.state in _CAN_GO_ON:
-        yield Text(f"To go on: llm rlm resume {record.run.id}", "yellow")
+    if record.state in _CAN_GO_ON and "asked" in record.run.settings:  # LLM's own chain cannot be gone on with
+        yield Text(f"To go on: {_resume(record)}", "yellow")
+
+
+def _resume(record: Record) -> str:
+    """The command that goes on with a run: of a child run, with its parent."""
+    limit = record.run.limit
+    more = f" --max-{limit['kind']} MORE" if limit is not None and limit["kind"] != "seconds" else ""
+    return f"llm rlm resume {record.run.parent or record.run.id}{more}"
 
 
 def _covered(coverage: Coverage, most: int | None) -> Table:
