@@ -9,9 +9,12 @@ from .ask import ask
 from .cache import cache
 from .chat import chat
 from .demo import demo
+from .doctor import doctor
 from .export import export
 from .models import models
 from .resume import resume
+from .runs import runs
+from .show import show
 
 
 class _Group(DefaultGroup):  # type: ignore[misc]  # the library has no types
@@ -41,7 +44,7 @@ def rlm() -> None:
     """See _HELP."""
 
 
-for command in (ask, chat, resume, models, cache, export, demo):
+for command in (ask, chat, resume, runs, show, export, models, cache, doctor, demo):
     rlm.add_command(command)
 
 

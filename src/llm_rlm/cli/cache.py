@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import click
 from click_default_group import DefaultGroup  # type: ignore[import-untyped]
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from llm_rlm.journal import Journal
+from .reading import opened_journal
 
 
 @click.group(cls=DefaultGroup, default="show", default_if_no_args=True)
@@ -32,7 +27,7 @@ def cache_show(*, json_output: bool) -> None:
 
     from llm_rlm.journal.cache import serving  # noqa: PLC0415
 
-    with _journal() as journal:
+    with opened_journal() as journal:
         kept = serving(journal)
     if json_output:
         click.echo(json.dumps([vars(each) for each in kept], indent=2))
@@ -54,23 +49,6 @@ def cache_clear(older_than: float, model: str | None) -> None:
 
     from llm_rlm.journal.cache import clear  # noqa: PLC0415
 
-    with _journal() as journal:
+    with opened_journal() as journal:
         count = clear(journal, before=time.time() - older_than * 86_400, model=model)
     click.echo(f"{count:,} answer{'s' if count != 1 else ''} will serve no more.")
-
-
-@contextmanager
-def _journal() -> Iterator[Journal]:
-    """The journal on disk, for a command that reads it."""
-    from llm_rlm.errors import RLMError  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.journal import Journal  # noqa: PLC0415
-    from llm_rlm.runs.run import journal_path  # noqa: PLC0415
-
-    try:
-        journal = Journal(journal_path())
-    except RLMError as problem:
-        raise click.ClickException(str(problem)) from problem
-    try:
-        yield journal
-    finally:
-        journal.close()

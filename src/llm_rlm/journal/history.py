@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from llm_rlm.budget import Bound, Usage
 from llm_rlm.errors import UsageError
 
-from .journal import FAMILY
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -157,16 +155,8 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
         " left join texts as systems on systems.hash = system_hash where id = ?",
         (run_id,),
     )
-    usage, possible = _usage(journal, run_id)
+    usage, possible = usages(journal, [run_id])[run_id]
     limit = {"kind": run["limit_kind"], "limit": run["limit_value"], "used": run["limit_used"]}
-    moments = [
-        f"select max(started, coalesce(ended, 0)) as moment from {table} where {column} in {FAMILY}"  # noqa: S608 - our own names
-        for table, column in (("runs", "id"), ("turns", "run_id"), ("cells", "run_id"), ("calls", "run_id"))
-    ]
-    (last,) = journal.rows(  # of a life that did not come to its end
-        f"select max(moment) as moment from ({' union all '.join(moments)})",  # noqa: S608 - our own names
-        {"run": run_id},
-    )
     return PastRun(
         id=run_id,
         question=run["question"],
@@ -181,7 +171,7 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
         error=run["error"],
         answer=run["answer"],
         answer_is_json=bool(run["answer_is_json"]),
-        seconds=run["seconds"] + (max(0.0, last["moment"] - (run["life"] or run["started"])) if run["ended"] is None else 0),
+        seconds=durations(journal, [run_id])[run_id],
         documents=tuple(_documents(journal, run_id)),
         skipped=journal.rows("select name, reason from skipped where run_id = ? order by rowid", (run_id,)),
         citations=_citations(journal, run_id),
@@ -250,23 +240,59 @@ def _cells(journal: Journal, run_id: str) -> list[PastCell]:
     ]
 
 
-def _usage(journal: Journal, run_id: str) -> tuple[Usage, Bound]:
-    """What the run and all below it have used, and what their unsettled attempts may have taken. The turns are its own."""
-    calls_open = "(select *, unsettled + (state = 'sent' and kind = 'model') as open from calls)"
-    turns_open = "(select *, unsettled + (ended is null and not dropped) as open from turns)"
-    (calls,) = journal.rows(
-        f"select {_COUNTS}, {_SUMS} from {calls_open}"  # noqa: S608 - our own names
-        f" where run_id in {FAMILY} and state != 'refused' and kind != 'function'",
-        {"run": run_id},
+def usages(journal: Journal, run_ids: Sequence[str]) -> dict[str, tuple[Usage, Bound]]:
+    """What each of the runs and all below it have used, and what their unsettled attempts may have taken.
+
+    The turns are each run's own. It takes two queries, however many runs they are.
+    """
+    asked = {"runs": json.dumps(list(run_ids))}
+    calls = journal.rows(
+        f"{_FAMILIES} select root, {_COUNTS}, {_SUMS} from families"  # noqa: S608 - our own names
+        " join (select *, unsettled + (state = 'sent' and kind = 'model') as open from calls) on run_id = member"
+        " where state != 'refused' and kind != 'function' group by root",
+        asked,
     )
-    (turns,) = journal.rows(
-        f"select count(*) filter (where run_id = :run) as turns, {_SUMS} from {turns_open} where run_id in {FAMILY}",  # noqa: S608 - our own names
-        {"run": run_id},
+    turns = journal.rows(
+        f"{_FAMILIES} select root, count(*) filter (where run_id = root) as turns, {_SUMS} from families"  # noqa: S608 - likewise
+        " join (select *, unsettled + (ended is null and not dropped) as open from turns) on run_id = member group by root",
+        asked,
     )
+    of_calls, of_turns = ({row["root"]: row for row in rows} for rows in (calls, turns))
+    return {run_id: _usage(of_calls.get(run_id, {}), of_turns.get(run_id, {})) for run_id in run_ids}
+
+
+def durations(journal: Journal, run_ids: Sequence[str]) -> dict[str, float]:
+    """Seconds of all lives of each of the runs together.
+
+    Of a life that did not come to its end, to the last thing that was done in it.
+    """
+    tables = (("runs", "id"), ("turns", "run_id"), ("cells", "run_id"), ("calls", "run_id"))
+    moments = " union all ".join(
+        f"select root, max(started, coalesce(ended, 0)) as moment from families join {table} on {table}.{column} = member"  # noqa: S608 - our own names
+        for table, column in tables
+    )
+    rows = journal.rows(
+        f"{_FAMILIES} select id, seconds, ended, coalesce(life, started) as life, (select max(moment) from ({moments})"  # noqa: S608 - likewise
+        " where ended is null and root = id) as last from runs where id in (select root from families)",
+        {"runs": json.dumps(list(run_ids))},
+    )
+    return {row["id"]: row["seconds"] + (0 if row["last"] is None else max(0.0, row["last"] - row["life"])) for row in rows}
+
+
+_FAMILIES = (
+    "with recursive families(root, member) as (select value, value from json_each(:runs)"
+    " union select root, runs.id from families join runs on runs.parent = member)"
+)
+"""Each of the runs `:runs` (a JSON array) with itself and all runs below it."""
+
+
+def _usage(calls: Mapping[str, Any], turns: Mapping[str, Any]) -> tuple[Usage, Bound]:
+    """The sums over calls and those over turns together; empty where there are none."""
     names = ("retried", "unsettled", "input", "output", "cached_input", "cost", "unpriced", "possible_cost")
-    both = {name: calls[name] + turns[name] for name in names}
-    usage = Usage(calls["calls"], calls["failed"], calls["cached"], turns=turns["turns"], **both)
-    return usage, sum((Bound(part["possible_tokens"], part["counted_cost"]) for part in (calls, turns)), Bound())
+    both = {name: calls.get(name, 0) + turns.get(name, 0) for name in names}
+    counts = {name: calls.get(name, 0) for name in ("calls", "failed", "cached")}
+    usage = Usage(**counts, **both, turns=turns.get("turns", 0))
+    return usage, sum((Bound(part["possible_tokens"], part["counted_cost"]) for part in (calls, turns) if part), Bound())
 
 
 _COUNTS = (

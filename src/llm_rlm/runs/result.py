@@ -121,7 +121,6 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON can hold it."""
-        usage = self.usage
         return {
             "run_id": self.run_id,
             "question": self.question,
@@ -131,22 +130,30 @@ class Result:
             "error": self.error,
             "model": self.model,
             "sub_model": self.sub_model,
-            "turns": usage.turns,
-            "calls": {
-                "total": usage.calls + usage.cached,
-                "cached": usage.cached,
-                "failed": usage.failed,
-                "retried": usage.retried,
-                "unsettled": usage.unsettled,
-            },
-            "usage": {"input": usage.input, "output": usage.output, "cached_input": usage.cached_input},
-            "cost": {"usd": self.cost, "known": self.cost is not None, "possible": usage.possible_cost},
+            **usage_as_dict(self.usage),
             "seconds": round(self.seconds, 3),
             "sources": list(self.sources),
             "skipped": list(self.skipped),
             "citations": list(self.citations),
             "coverage": self.coverage.as_dict() if self.coverage is not None else None,
         }
+
+
+def usage_as_dict(usage: Usage) -> dict[str, Any]:
+    """What was used as JSON can hold it: `turns`, `calls`, `usage`, `cost`."""
+    cost = None if usage.unpriced else usage.cost
+    return {
+        "turns": usage.turns,
+        "calls": {
+            "total": usage.calls + usage.cached,
+            "cached": usage.cached,
+            "failed": usage.failed,
+            "retried": usage.retried,
+            "unsettled": usage.unsettled,
+        },
+        "usage": {"input": usage.input, "output": usage.output, "cached_input": usage.cached_input},
+        "cost": {"usd": cost, "known": cost is not None, "possible": usage.possible_cost},
+    }
 
 
 def result_of(past: PastRun) -> Result:

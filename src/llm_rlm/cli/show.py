@@ -1,0 +1,56 @@
+"""`llm rlm show`: what happened in a run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from .output import print_all
+from .reading import opened_journal
+
+if TYPE_CHECKING:
+    from llm_rlm.journal.records import Record
+
+
+@click.command()
+@click.argument("run", default="last")
+@click.option("--turn", type=click.IntRange(min=1), metavar="N", help="Only this turn")
+@click.option("--calls", is_flag=True, help="Each call, with what was asked and said")
+@click.option("--full", is_flag=True, help="Cut nothing")
+@click.option("--json", "json_output", is_flag=True, help="Print a JSON object; texts of calls with --calls")
+def show(run: str, turn: int | None, *, calls: bool, full: bool, json_output: bool) -> None:
+    """Show what happened in RUN: an id, the beginning of one, or `last`.
+
+    What the root model said, each cell with its output and its calls, the answer and what it rests on, how much of the input
+    was looked at, what it took. Also of a run that goes on, or that a crash has ended.
+    """
+    from llm_rlm.journal.history import find_run  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.journal.records import Records  # noqa: PLC0415
+
+    with opened_journal() as journal:
+        records = Records(journal)
+        record = records.record(find_run(journal, run))
+        _check(record, turn)
+        wanted = [text for call in record.calls for text in (call.request, call.response) if text] if calls else []
+        texts = records.texts(wanted) if calls else None
+    if json_output:
+        from llm_rlm.showing import whole  # noqa: PLC0415 - not needed for --help
+
+        click.echo(json.dumps(whole.as_json(record, texts), ensure_ascii=False, indent=2))
+        return
+    from llm_rlm.showing.one import View  # noqa: PLC0415 - not needed for --help
+
+    print_all(View(turn, texts, full).of(record))
+
+
+def _check(record: Record, turn: int | None) -> None:
+    """Raise UsageError for a turn that there is not."""
+    from llm_rlm.errors import UsageError  # noqa: PLC0415 - not needed for --help
+
+    numbers = [each.number for each in record.turns]
+    if turn is not None and turn not in numbers:
+        there = f"{numbers[0]} to {numbers[-1]}" if numbers else "none"
+        message = f"run {record.run.id} has no turn {turn}; there are {there}"
+        raise UsageError(message)

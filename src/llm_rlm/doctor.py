@@ -1,0 +1,276 @@
+"""Whether all that a run needs is there, and what to do where it is not. No model is asked, and nothing is sent."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sqlite3
+import stat
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from llm_rlm import config, registry
+from llm_rlm.errors import MissingKeyError, RLMError
+from llm_rlm.providers.models import find, key_for
+from llm_rlm.providers.prices import Prices, how_to_give
+from llm_rlm.runs.run import journal_path
+from llm_rlm.sandbox import Offer, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import llm
+
+    from llm_rlm.calls import CallReply, CallRequest
+
+type State = Literal["ok", "note", "problem"]
+
+_EXTRAS = {
+    "docs": (("markitdown", "pypdfium2", "openpyxl", "pptx", "xlrd", "defusedxml"), "PDF, Office files, EPUB, HTML and mail"),
+    "sql": (("duckdb",), "Parquet, and fast sql()"),
+}
+_LEAST_FREE = 1 << 30
+_QUICK = 0.5
+"""Seconds that looking through the journal may take."""
+_DAY = 86_400
+_WORKER = "llm_rlm.sandbox.worker"
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that was looked at."""
+
+    name: str
+    state: State
+    """`note`: runs work, but not with all there is. `problem`: they do not, or not safely."""
+    found: str
+    cure: str | None = None
+
+
+def checks(model: str | None = None) -> Iterator[Check]:
+    """All checks, one after another; those of models with that one, or LLM's default."""
+    yield _versions()
+    yield _folder()
+    yield _journal(journal_path())
+    yield _settings()
+    yield from _models(model)
+    yield _sandbox()
+    yield from _extras()
+    yield _temporary(Path(tempfile.gettempdir()))
+    yield _left_over(Path(tempfile.gettempdir()))
+    yield _stdout()
+
+
+def _versions() -> Check:
+    names = {"llm-rlm": "llm-rlm", "llm": "llm", "pyeryx": "pyeryx"}
+    told = [f"{name} {metadata.version(package)}" for name, package in names.items()]
+    others = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}", platform.platform(terse=True)]
+    return Check("versions", "ok", ", ".join(told + others))
+
+
+def _folder() -> Check:
+    folder = journal_path().parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        return Check("folder", "problem", f"{folder}: {problem.strerror}", "make it writable, or set LLM_USER_PATH to another")
+    return Check("folder", "ok", str(folder))
+
+
+def _journal(path: Path) -> Check:
+    """The file as it is: it is not made, nor brought up to date."""
+    if not path.exists():
+        return Check("journal", "ok", f"{path}: none yet, the first run makes it")
+    try:
+        size, mode = path.stat().st_size, stat.S_IMODE(path.stat().st_mode)
+        runs, version, sound = _look_through(path)
+    except (OSError, sqlite3.Error) as problem:
+        return Check("journal", "problem", f"{path} cannot be read: {problem}", f"move it away: mv {path} {path}.broken")
+    found = f"{path}: {runs:,} runs, {size / 1e6:,.1f} MB, version {version}"
+    if sound is None:
+        found += f"; too large to be looked through in {_QUICK} s"
+    elif sound != "ok":
+        return Check("journal", "problem", f"{found}; damaged: {sound}", f"move it away: mv {path} {path}.broken")
+    if sys.platform != "win32" and mode & 0o077:
+        return Check("journal", "problem", f"{found}; others may read it (mode {mode:04o})", f"chmod 600 {path}")
+    return Check("journal", "ok", found)
+
+
+def _look_through(path: Path) -> tuple[int, int, str | None]:
+    """How many runs, the version of the tables, and what SQLite says of the file; None if that takes too long."""
+    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        (version,) = db.execute("pragma user_version").fetchone()
+        (runs,) = db.execute("select count(*) from runs").fetchone()
+        end = time.monotonic() + _QUICK
+        db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+        try:
+            (sound,) = db.execute("pragma quick_check(1)").fetchone()
+        except sqlite3.OperationalError:
+            sound = None
+    finally:
+        db.close()
+    return runs, version, sound
+
+
+def _settings() -> Check:
+    try:
+        kept, drop_ins = config.load(), registry.entries()
+    except RLMError as problem:
+        return Check("settings", "problem", str(problem), "mend the file, or take it away")
+    cost = "no limit" if kept.max_cost is None else f"${kept.max_cost:.2f} a run"
+    return Check("settings", "ok", f"{cost}, {len(kept.prices)} prices of your own, {len(drop_ins)} drop-in models")
+
+
+def _models(name: str | None) -> Iterator[Check]:
+    import llm  # noqa: PLC0415 - slow to import
+
+    there = llm.get_models()
+    with_tools, with_schemas = (sum(getattr(each, what) for each in there) for what in ("supports_tools", "supports_schema"))
+    takes = sum(bool(each.attachment_types) for each in there)
+    found = f"{len(there)}: {with_tools} call tools, {with_schemas} take schemas, {takes} take attachments"
+    needed = sorted({each.needs_key for each in there if each.needs_key})
+    held = [key for key in needed if _has_key(next(each for each in there if each.needs_key == key))]
+    lacking = [key for key in needed if key not in held]
+    yield Check("keys", "ok", f"set: {', '.join(held) or 'none'}; not set: {', '.join(lacking) or 'none'}")
+    yield Check("models", "ok" if there else "problem", found, None if there else "llm install a plugin with models")
+    try:
+        model = find(name)
+    except RLMError as problem:
+        yield Check("model", "problem", str(problem), "choose another: llm models default MODEL")
+        return
+    yield _key(model)
+    yield from _model(model)
+
+
+def _has_key(model: llm.Model) -> bool:
+    try:
+        return key_for(model, None) is not None
+    except MissingKeyError:
+        return False
+
+
+def _key(model: llm.Model) -> Check:
+    """Whether there is a key; never what it is."""
+    if model.needs_key and not _has_key(model):
+        return Check("key", "problem", f"{model.model_id} needs a key, and there is none", f"llm keys set {model.needs_key}")
+    return Check("key", "ok", f"{model.model_id}: " + ("set" if model.needs_key else "none needed"))
+
+
+def _model(model: llm.Model) -> Iterator[Check]:
+    name = model.model_id
+    if model.supports_tools:
+        yield Check("tools", "ok", f"{name} calls tools")
+    else:
+        yield Check("tools", "note", f"{name} calls no tools: it will write blocks of code", "-m MODEL takes another")
+    try:
+        kept = config.load()
+    except RLMError:  # told already
+        kept = config.Config()
+    prices = Prices(kept.prices, kept.windows)
+    if prices.of(model) is not None:
+        yield Check("price", "ok", f"of {name} known: limits of cost hold")
+    else:
+        yield Check("price", "note", f"of {name} not known: --max-cost cannot hold", how_to_give(name))
+    window = prices.window(model)
+    if window is not None:
+        yield Check("window", "ok", f"of {name}: {window:,} tokens")
+    else:
+        cure = "give it: --window TOKENS, or in the table [windows] of rlm.toml"
+        yield Check("window", "note", f"of {name} not known: long conversations are not shortened", cure)
+
+
+class _NoCalls:
+    """There is nobody to ask."""
+
+    def ask(self, requests: Sequence[CallRequest], deliver: Callable[[CallReply], None]) -> None:
+        """No cell here asks."""
+
+    def begin_cell(self, number: int) -> int:  # noqa: ARG002 - the protocol's
+        """Nothing is known of any."""
+        return 0
+
+    def left(self) -> dict[str, float | None]:
+        """There are no limits."""
+        return {}
+
+
+def _sandbox() -> Check:
+    """A trivial cell, twice: where code of the guest was not compiled yet, the first takes longer."""
+    try:
+        first, memory = _cell()
+        again, _ = _cell()
+    except RLMError as problem:
+        return Check("sandbox", "problem", f"does not start: {problem}", "install again: llm install --force-reinstall llm-rlm")
+    return Check("sandbox", "ok", f"starts and runs a cell in {first:.2f} s, again in {again:.2f} s, {memory / 1e6:.0f} MB")
+
+
+def _cell() -> tuple[float, int]:
+    """Seconds that a session with one cell takes, and bytes of memory of its worker. Raises SandboxError."""
+    import psutil  # noqa: PLC0415 - takes a while to import
+
+    started = time.monotonic()
+    session = Session(Offer(), _NoCalls())
+    try:
+        session.run_cell(1, "print(6 * 7)")
+        seconds = time.monotonic() - started
+        workers = [child for child in psutil.Process().children() if _WORKER in " ".join(child.cmdline())]
+        return seconds, max((worker.memory_info().rss for worker in workers), default=0)
+    except psutil.Error:
+        return time.monotonic() - started, 0
+    finally:
+        session.close()
+
+
+def _extras() -> Iterator[Check]:
+    for extra, (modules, serves) in _EXTRAS.items():
+        missing = [module for module in modules if find_spec(module) is None]
+        if missing:
+            cure = f"llm install 'llm-rlm[{extra}]'"
+            yield Check(f"extra {extra}", "note", f"not installed ({', '.join(missing)}): no {serves}", cure)
+        else:
+            yield Check(f"extra {extra}", "ok", f"installed: {serves}")
+
+
+def _temporary(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    found = f"{folder}: {free / 1e9:,.1f} GB free"
+    if free < _LEAST_FREE:
+        return Check("temporary", "note", f"{found}, too little for large input", "make room, or set TMPDIR to another folder")
+    return Check("temporary", "ok", found)
+
+
+def _left_over(folder: Path) -> Check:
+    """Workers without a parent, and temporary files that nobody has touched for a day."""
+    import psutil  # noqa: PLC0415 - takes a while to import
+
+    known = psutil.process_iter(["pid", "ppid", "cmdline"])
+    lost = [each.info["pid"] for each in known if each.info["ppid"] == 1 and _WORKER in " ".join(each.info["cmdline"] or ())]
+    since = time.time() - _DAY
+    old = [path for path in folder.glob("llm-rlm-*") if (at := _modified(path)) is not None and at < since]
+    if not lost and not old:
+        return Check("left over", "ok", "nothing of dead runs")
+    cures = [f"kill {' '.join(map(str, lost))}"] * bool(lost) + [f"remove llm-rlm-* in {folder} that are a day old"] * bool(old)
+    return Check("left over", "note", f"{len(lost)} processes, {len(old)} temporary files of dead runs", "; ".join(cures))
+
+
+def _modified(path: Path) -> float | None:
+    """When it was last changed; None where it is gone meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _stdout() -> Check:
+    encoding = (getattr(sys.stdout, "encoding", None) or "unknown").lower()
+    if encoding.replace("-", "") == "utf8":
+        return Check("output", "ok", encoding)
+    return Check("output", "note", f"{encoding}: some characters are shown as escapes", "set PYTHONUTF8=1, or a UTF-8 locale")

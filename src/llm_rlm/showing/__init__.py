@@ -1,0 +1,1 @@
+"""Runs of the journal as a person, or a program, is shown them."""

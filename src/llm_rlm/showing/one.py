@@ -1,0 +1,187 @@
+"""A run as a person reads it: what was asked, each turn with its cells and calls, the answer, and what it took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from llm_rlm.journal.records import CRASHED, RUNNING
+from llm_rlm.runs.result import result_of
+from llm_rlm.status import clean, with_references
+
+from . import words
+from .whole import asked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.console import RenderableType
+
+    from llm_rlm.journal.records import Call, Cell, Record, Took, Turn
+    from llm_rlm.runs.result import Coverage
+
+_LONGEST_OUTPUT = 4_000
+_LONGEST_TEXT = 400
+_CAN_GO_ON = {CRASHED, "limit", "interrupted", "error"}
+_MOST_DOCUMENTS = 20
+
+
+@dataclass(frozen=True)
+class View:
+    """What of a run is shown."""
+
+    turn: int | None = None
+    """Only this turn."""
+    texts: Mapping[str, str] | None = None
+    """With each call, what was asked and said, by hash; None: calls are summed up."""
+    full: bool = False
+    """Nothing is cut."""
+
+    def of(self, record: Record) -> Iterator[RenderableType]:
+        """The parts of the run that are to be shown, from top to bottom."""
+        if self.turn is None:
+            yield from _head(record)
+        for turn in record.turns:
+            if self.turn in {None, turn.number}:
+                yield from self._turn(turn, record)
+        if self.turn is None:
+            for cell in record.cells:
+                if cell.turn is None:  # of a chain that is not ours
+                    yield from self._cell(cell, record.calls)
+            yield from _tail(record, _MOST_DOCUMENTS if not self.full else None)
+
+    def _turn(self, turn: Turn, record: Record) -> Iterator[RenderableType]:
+        notes = [_taken([turn.took])]
+        notes += ["dropped: it does not count as the run's way"] if turn.dropped else []
+        notes += [f"the last, because {turn.last_why}"] if turn.last_why else []
+        notes += [f"what came before shortened to {turn.compacted:,} characters"] if turn.compacted is not None else []
+        yield Text()
+        yield Text.assemble((f"Turn {turn.number}", "bold"), (f" · {clean(' · '.join(notes))}", "dim"))
+        said = str((turn.reply or {}).get("text") or "").strip()
+        if turn.reply is None:
+            yield Text("no reply", "red")
+        elif said:
+            yield self._cut(said, _LONGEST_OUTPUT)
+        for cell in record.cells:
+            if cell.turn == turn.number:
+                yield from self._cell(cell, record.calls)
+
+    def _cell(self, cell: Cell, calls: Sequence[Call]) -> Iterator[RenderableType]:
+        end = {"ok": "", None: " · not finished"}.get(cell.outcome, f" · {cell.outcome}")
+        took = f" · {words.lasting(cell.running)} of its own" if cell.running is not None else ""
+        yield Text.assemble((f"[{cell.number}]", "bold cyan"), (took + end + (" · dropped" if cell.dropped else ""), "dim"))
+        yield Padding(
+            Syntax(clean(cell.code), "python", theme="ansi_dark", background_color="default", word_wrap=True), (0, 0, 0, 4)
+        )
+        if cell.output:
+            yield self._cut(cell.output.rstrip("\n"), _LONGEST_OUTPUT)
+        own = [call for call in calls if call.cell == cell.number]
+        if own:
+            yield Text(f"    {_calls(own)}", "dim")
+        if self.texts is not None:
+            for call in own:
+                yield from self._call(call, self.texts)
+
+    def _call(self, call: Call, texts: Mapping[str, str]) -> Iterator[RenderableType]:
+        child = f" · run {call.child}" if call.child else ""
+        head = f"    {call.kind} {call.id} · {clean(call.model)} · {call.state} · {_taken([call.took])}{child}"
+        yield Text(head, "cyan")
+        yield Padding(self._cut(f"> {asked(call, texts)['prompt']}", _LONGEST_TEXT), (0, 0, 0, 6))
+        said = texts.get(call.response or "") if call.response else call.error
+        if said is not None:
+            yield Padding(self._cut(f"< {said}", _LONGEST_TEXT), (0, 0, 0, 6))
+
+    def _cut(self, text: str, longest: int) -> Text:
+        text = clean(text)
+        if self.full or len(text) <= longest:
+            return Text(text)
+        return Text.assemble(text[:longest], (f"… {len(text) - longest:,} more characters: --full", "dim"))
+
+
+def _head(record: Record) -> Iterator[Text]:
+    run = record.run
+    models = run.model if run.sub_model in {None, run.model} else f"{run.model}, sub-calls {run.sub_model}"
+    yield Text.assemble(
+        (f"Run {run.id}", "bold"), f" · {record.state} · {words.when(record.started)} · {clean(models or 'no model known')}"
+    )
+    for what, other in (("child of", run.parent), ("follows", run.follows)):
+        if other is not None:
+            yield Text(f"{what} run {other}", "dim")
+    if record.state == RUNNING:
+        yield Text("It is still going on: this is how far it came.", "cyan")
+    if run.question:
+        yield Text()
+        yield Text(clean(run.question), "italic")
+
+
+def _tail(record: Record, most: int | None) -> Iterator[RenderableType]:
+    result = result_of(record.run)
+    if result.answer is not None:
+        yield Text()
+        yield Text("Answer", "bold")
+        yield Text(clean(with_references(result)))
+    elif record.run.finish is not None:
+        yield Text()
+        yield Text(f"No answer: {clean(result.problem or '')}", "red")
+    if result.coverage is not None:
+        yield Text()
+        yield _covered(result.coverage, most)
+    for skipped in result.skipped[:most]:
+        yield Text(f"skipped: {clean(skipped['name'])} ({clean(skipped['reason'])})", "dim")
+    for child in record.children:
+        yield Text(f"child run: {child}", "dim")
+    usage = result.usage
+    calls = words.counted(usage.calls + usage.cached, "sub-call")
+    cached = f" ({usage.cached:,} from the cache)" if usage.cached else ""
+    yield Text()
+    yield Text(
+        f"{words.counted(usage.turns, 'turn')}, {calls}{cached}, {usage.input:,} + {usage.output:,} tokens,"
+        f" {words.cost(usage)}, {words.lasting(result.seconds)}"
+    )
+    if record.state in _CAN_GO_ON and "asked" in record.run.settings:  # LLM's own chain cannot be gone on with
+        yield Text(f"To go on: {_resume(record)}", "yellow")
+
+
+def _resume(record: Record) -> str:
+    """The command that goes on with a run: of a child run, with its parent."""
+    limit = record.run.limit
+    more = f" --max-{limit['kind']} MORE" if limit is not None and limit["kind"] != "seconds" else ""
+    return f"llm rlm resume {record.run.parent or record.run.id}{more}"
+
+
+def _covered(coverage: Coverage, most: int | None) -> Table:
+    table = Table("Document", "Bytes", "Read", "Sent", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for share in coverage.documents[:most]:
+        size = share.size or 1
+        table.add_row(
+            Text(words.one_line(share.name)), f"{share.size:,}", f"{share.read / size:.0%}", f"{share.sent / size:.0%}"
+        )
+    more = len(coverage.documents) - len(coverage.documents[:most])
+    if more:
+        table.add_row(f"… and {more:,} more: --full", "", "", "")
+    table.add_row("all of the input", "", f"{coverage.read:.0%}", f"{coverage.sent:.0%}", style="dim")
+    return table
+
+
+def _calls(calls: Sequence[Call]) -> str:
+    """Calls in one line: how many, what came of them, what they took, the slowest."""
+    states = {state: sum(call.state == state for call in calls) for state in dict.fromkeys(call.state for call in calls)}
+    told = ", ".join(f"{count:,} {state}" for state, count in states.items())
+    slowest = max((call.took.seconds or 0 for call in calls), default=0)
+    taken = _taken([call.took for call in calls], time=False)
+    return f"{words.counted(len(calls), 'call')}: {told} · {taken} · slowest {words.lasting(slowest)}"
+
+
+def _taken(parts: Sequence[Took], *, time: bool = True) -> str:
+    """Tokens, cost, and of a single one its time."""
+    known = [took.cost for took in parts if took.cost is not None]
+    cost = f" · ${sum(known):.4f}" if known else ""
+    lasted = f" · {words.lasting(parts[0].seconds)}" if time else ""
+    return f"{sum(took.input or 0 for took in parts):,} + {sum(took.output or 0 for took in parts):,} tokens{cost}{lasted}"

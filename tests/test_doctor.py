@@ -1,0 +1,93 @@
+"""What is looked at to know whether a run could go well."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llm_rlm import doctor
+from llm_rlm.doctor import Check, checks
+from llm_rlm.journal import Journal
+from llm_rlm.runs.run import journal_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Serve
+
+
+def looked_at(model: str | None = None) -> dict[str, Check]:
+    return {check.name: check for check in checks(model)}
+
+
+def test_where_all_is_there_nothing_is_wrong(serve: Serve, temporary: Path) -> None:
+    serve()
+    (temporary / "llm-rlm-new").mkdir()
+    journal = Journal(journal_path())
+    journal.begin_run("one", settings="{}")
+    journal.close()
+    found = looked_at("chat")
+    assert {check.state for check in found.values()} <= {"ok", "note"}
+    assert "1 runs, " in found["journal"].found
+    assert "starts and runs a cell" in found["sandbox"].found
+    assert found["key"].found == "chat: none needed"
+    assert (found["price"].state, found["window"].state) == ("note", "note")
+    assert found["left over"].state == "ok"
+    assert [path.name for path in temporary.iterdir()] == ["llm-rlm-new"]
+
+
+def test_every_note_and_problem_has_a_cure(user_path: Path) -> None:
+    (user_path / "rlm.toml").write_text("max_cots = 1")
+    (user_path / "rlm.db").write_text("no database at all " * 100)
+    found = looked_at()
+    assert {name for name, check in found.items() if check.state == "problem"} == {"journal", "settings", "key"}
+    assert all(check.cure for check in found.values() if check.state != "ok")
+
+
+def test_a_key_is_said_to_be_set_and_never_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    found = looked_at("gpt-4o")
+    assert (found["key"].state, found["key"].found) == ("ok", "gpt-4o: set")
+    assert "openai" in found["keys"].found.split(";")[0]
+    assert (found["price"].state, found["window"].state) == ("ok", "ok")
+    assert "secret" not in str(found)
+
+
+def test_a_model_that_is_not_there_is_a_problem_and_the_rest_is_looked_at() -> None:
+    found = looked_at("nobody")
+    assert (found["model"].state, found["sandbox"].state) == ("problem", "ok")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such modes")
+def test_a_journal_that_others_may_read_is_a_problem() -> None:
+    path = journal_path()
+    Journal(path).close()
+    assert doctor._journal(path).state == "ok"
+    path.chmod(0o644)
+    check = doctor._journal(path)
+    assert (check.state, check.cure) == ("problem", f"chmod 600 {path}")
+
+
+def test_a_journal_is_looked_at_and_not_made() -> None:
+    assert doctor._journal(journal_path()).state == "ok"
+    assert not journal_path().exists()
+
+
+def test_a_sandbox_that_does_not_start_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    assert doctor._sandbox().state == "problem"
+
+
+def test_what_dead_runs_have_left_is_named(tmp_path: Path) -> None:
+    old = tmp_path / "llm-rlm-worker-old"
+    old.mkdir()
+    day_before = time.time() - 2 * 86_400
+    os.utime(old, (day_before, day_before))
+    check = doctor._left_over(tmp_path)
+    assert check.state == "note"
+    assert "1 temporary files of dead runs" in check.found
+    assert old.exists()
