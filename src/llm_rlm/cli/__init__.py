@@ -10,6 +10,7 @@ from .cache import cache
 from .chat import chat
 from .demo import demo
 from .models import models
+from .report import report
 from .resume import resume
 
 
@@ -40,7 +41,7 @@ def rlm() -> None:
     """See _HELP."""
 
 
-for command in (ask, chat, resume, models, cache, demo):
+for command in (ask, chat, resume, report, models, cache, demo):
     rlm.add_command(command)
 
 
