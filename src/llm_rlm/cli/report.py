@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def report(run: str, output: str | None, *, open_it: bool, full: bool, force: bo
     if path is None:
         return
     click.echo(path)
-    if open_it and click.launch(path.resolve().as_uri()):
+    if open_it and not webbrowser.open(path.resolve().as_uri()):
         click.echo("No browser could be opened.", err=True)
 
 
@@ -47,9 +48,8 @@ def _write(journal: Journal, run: str, output: str | None, *, full: bool, force:
 
     run_id = find_run(journal, run)
     if output == _STDOUT:
-        out = click.get_binary_stream("stdout")
         for piece in writing.pieces(journal, run_id, full=full):
-            out.write(piece.encode())
+            click.echo(piece.encode(), nl=False)
         return None
     path = Path(output) if output is not None else writing.default_path(run_id)
     if not force:

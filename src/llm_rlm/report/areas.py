@@ -98,6 +98,15 @@ def areas(shares: Iterable[Share]) -> list[Area]:
     return sorted(shown, key=lambda area: area.name)
 
 
+def folder_of(names: Sequence[str]) -> str:
+    """The folder that all of several names begin with, to its slash; empty if there is none."""
+    if len(names) <= 1:
+        return ""
+    first, last = min(names), max(names)
+    same = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return first[: first.rfind("/", 0, same) + 1]
+
+
 def tiles(shown: Sequence[Area]) -> list[Tile]:
     """The areas in a rectangle of `WIDTH` by `HEIGHT`, each as large as its bytes: rows of areas, none long and thin."""
     left = sorted((area for area in shown if area.size), key=lambda area: -area.size)

@@ -11,7 +11,7 @@ from llm_rlm.journal.records import Records
 from llm_rlm.root.names import SUBMIT
 from llm_rlm.runs.result import result_of
 
-from .areas import areas, tiles
+from .areas import areas, folder_of, tiles
 from .passages import Passages
 from .texts import MOST, Pool, share
 
@@ -145,6 +145,8 @@ class Report:
     """For each citation."""
     by_model: Mapping[str, Sum]
     areas: Sequence[Area]
+    folder: str
+    """What the names of all its documents begin with; empty if nothing."""
     tiles: Sequence[Tile]
     payload: Mapping[str, Any]
     """What the page's own script reads; see `_payload`."""
@@ -178,6 +180,7 @@ def gather(journal: Journal, run_id: str, *, full: bool = False) -> Report:
         passages=shown,
         by_model=_by_model(runs),
         areas=found,
+        folder=folder_of([area.name for area in found]),
         tiles=tiles(found),
         payload=payload,
         texts=pool.texts,
@@ -296,9 +299,7 @@ def _payload(runs: Sequence[RunView], pool: Pool, records: Records) -> dict[str,
             }
             for run in runs
         ],
-        "calls": [
-            row for at, run in enumerate(runs) for row in _rows(run.record.calls, at, numbers, (pool, records, ms))
-        ],
+        "calls": [row for at, run in enumerate(runs) for row in _rows(run.record.calls, at, numbers, (pool, records, ms))],
         "last": ms(last),
     }
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 400_000
 """Characters of texts that the script reads at once."""
-_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+_ESCAPES = {character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 _POLICY = (
     "default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:; base-uri 'none'; form-action 'none';"
     " require-trusted-types-for 'script'; trusted-types 'none'"
@@ -37,21 +37,28 @@ def render(report: Report) -> Iterator[str]:
     """The page, piece by piece."""
     style, script = _resource("report.css"), _resource("report.js")
     chunks, firsts = _chunks(report.texts)
-    return _environment(report).get_template("template.html.j2").generate(
-        report=report,
-        style=Markup(style),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
-        policy=_POLICY.format(style=_digest(style), script=_digest(script)),
-        data=as_json({**report.payload, "firsts": firsts}),
-        chunks=(as_json(chunk) for chunk in chunks),
-        version=metadata.version("llm-rlm"),
-        now=datetime.now(UTC).timestamp(),
+    return (
+        _environment(report)
+        .get_template("template.html.j2")
+        .generate(
+            report=report,
+            style=Markup(style),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            policy=_POLICY.format(style=_digest(style), script=_digest(script)),
+            data=as_json({**report.payload, "firsts": firsts}),
+            chunks=(as_json(chunk) for chunk in chunks),
+            version=metadata.version("llm-rlm"),
+            now=datetime.now(UTC).timestamp(),
+        )
     )
 
 
 def as_json(value: object) -> Markup:
     """JSON text that can stand in a script element: nothing in it ends the element, or is an entity."""
-    return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES))  # noqa: S704 - escaped
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character, escape in _ESCAPES.items():
+        text = text.replace(character, escape)
+    return Markup(text)  # noqa: S704 - escaped
 
 
 def _environment(report: Report) -> Environment:

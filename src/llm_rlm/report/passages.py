@@ -52,7 +52,7 @@ class Passages:
     def of(cls, documents: Sequence[PastDocument]) -> Iterator[Passages]:
         """Passages of these documents."""
         passages = cls(documents)
-        with passages._open:  # noqa: SLF001 - its own class
+        with passages._open:
             yield passages
 
     def of_citation(self, citation: Mapping[str, Any]) -> Passage | None:
@@ -74,7 +74,7 @@ class Passages:
         """The document as it was, or why it cannot be had."""
         if past.path is not None and os.path.isfile(past.path):  # noqa: PTH113 - a str may hold bytes that are no text
             document = Document(past.name, past.path, past.bytes, past.modified, past.origin)
-            if _is_same(past, document):
+            if _is_same(past, document, os.stat(past.path).st_mtime_ns if past.origin is None else None):  # noqa: PTH116 - as above
                 return document
             if past.origin is None:
                 return f"{past.name} has changed since the run read it"
@@ -83,8 +83,10 @@ class Passages:
         if not os.path.isfile(past.origin):  # noqa: PTH113 - as above
             return f"it was read from {past.origin}, which is no file here and is not fetched again"
         made = self._again(past.origin)
-        found = [each for each in made.documents if _is_same(past, each)] if made is not None else []
-        return found[0] if found else f"{past.origin}, which it was made from, has changed since the run read it, or is too large"
+        found = [each for each in made.documents if _is_same(past, each, each.modified)] if made is not None else []
+        return (
+            found[0] if found else f"{past.origin}, which it was made from, has changed since the run read it, or is too large"
+        )
 
     def _again(self, origin: str) -> Context | None:
         """What a file holds, unpacked and converted; None where that cannot be."""
@@ -103,18 +105,16 @@ def _gone(past: PastDocument) -> str:
     return f"{past.name} is not there any more"
 
 
-def _is_same(past: PastDocument, document: Document) -> bool:
-    """Whether a document is what the run read: by its time if it is the user's own file, else by its hash."""
+def _is_same(past: PastDocument, document: Document, modified: int | None) -> bool:
+    """Whether a document is what the run read: by when the user's file was modified, else by its hash."""
     try:
         document.check()
-        if past.origin is None:
-            status = os.stat(document.path)  # noqa: PTH116 - as above
-            if (status.st_mtime_ns, status.st_size) == (past.modified, past.bytes):
-                return True
-        if past.sha256 is None or document.size != past.bytes:
+        if document.size != past.bytes:
             return False
-        examined = examine(document, lambda: False)
-    except (ChangedError, OSError):
+        if modified is not None and modified == past.modified:
+            return True
+        examined = examine(document, lambda: False) if past.sha256 is not None else None
+    except ChangedError:
         return False
     return examined is not None and examined.sha256 == past.sha256
 
@@ -126,8 +126,8 @@ def _read(document: Document, start: int, end: int) -> Passage:
     after = document.read(end, last)
     after = _without_broken_end(after) if last < document.size else after
     quote = document.read(start, end)
-    texts = [part.decode("utf-8", "replace") for part in (before, quote, after)]
-    return Passage(*texts, cut_before=first > 0, cut_after=last < document.size)
+    before_it, it, after_it = (part.decode("utf-8", "replace") for part in (before, quote, after))
+    return Passage(before_it, it, after_it, first > 0, last < document.size)
 
 
 def _without_broken_start(data: bytes) -> bytes:

@@ -97,7 +97,7 @@ function openCall(at) {
   if (!dialog.open) dialog.showModal();
   $("#call-title").focus();
 }
-const whereOf = (call) => (runs.length > 1 ? `run ${call[C.run]}, ` : "") + (call[C.cell] === null ? "no cell" : `cell ${call[C.cell]}`);
+const whereOf = (call) => (call[C.run] ? `run ${call[C.run]}, ` : "") + (call[C.cell] === null ? "no cell" : `cell ${call[C.cell]}`);
 for (const each of all("dialog")) {
   each.addEventListener("click", (event) => {
     if (event.target === each || event.target.closest("[data-close]")) each.close();
@@ -587,7 +587,7 @@ const search = {
       if (steps <= 200) this.show(element, wanted, ranges);
     }
     if (globalThis.CSS?.highlights) CSS.highlights.set("found", new Highlight(...ranges));
-    this.line.textContent = `${plural(steps, "step or passage").replace("passages", "passages")}; looking through the calls …`;
+    this.line.textContent = `${plural(steps, "step")}; looking through the calls …`;
     const matching = new Uint8Array(data.firsts.length ? data.firsts[data.firsts.length - 1] + chunk(data.firsts.length - 1).length : 0);
     for (let at = 0; at < data.firsts.length; at++) {
       chunk(at).forEach((content, number) => { if (content.toLowerCase().includes(wanted)) matching[data.firsts[at] + number] = 1; });

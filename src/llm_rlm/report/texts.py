@@ -24,7 +24,7 @@ _PICTURES, _SPACE, _DELETE, _DELETE_PICTURE = 0x2400, 0x20, 0x7F, "\N{SYMBOL FOR
 
 
 def visible(text: str) -> str:
-    """The text with a sign for each character that would not be seen, or would change the order of what is: `␛`, `‹U+202E›`.
+    """The text with a sign for each character that would not be seen, or would change the order of what is: `␛`, `[U+202E]`.
 
     What comes out is valid Unicode.
     """
@@ -75,4 +75,4 @@ def _sign(found: re.Match[str]) -> str:
     code = ord(found[0])
     if code < _SPACE:
         return chr(_PICTURES + code)
-    return _DELETE_PICTURE if code == _DELETE else f"‹U+{code:04X}›"
+    return _DELETE_PICTURE if code == _DELETE else f"[U+{code:04X}]"

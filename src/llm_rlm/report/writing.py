@@ -25,10 +25,10 @@ _LOOKED_AT = 1024
 
 
 def write(run: str, path: str | Path | None = None, *, full: bool = False, force: bool = False) -> Path:
-    """Write the report of a run, an id, the beginning of one, or `last`, and return where it is: `rlm-ID.html` if no path is given.
+    """Write the report of a run, an id, the beginning of one, or `last`. Returns where it is.
 
-    `full` has every text whole, however long. A file that is no report is replaced only with `force`. The file can be read by
-    its owner alone, since it has what the run has read. Raises UsageError.
+    Without a `path` that is `rlm-ID.html`, here. `full` has every text whole, however long. A file that is no report is only
+    replaced with `force`. Its owner alone may read what is written, since it has what the run has read. Raises UsageError.
     """
     where = journal_path()
     journal = Journal(where if where.exists() else None)  # reading makes no file
