@@ -9,7 +9,8 @@ import pytest
 
 from llm_rlm import RLM
 from llm_rlm.journal import Journal
-from llm_rlm.journal.records import CRASHED, Call, Took
+from llm_rlm.journal.owner import claim, let_go
+from llm_rlm.journal.records import CRASHED, ENDED, Call, Took
 from llm_rlm.report import data
 from llm_rlm.report.data import gather, waited
 from llm_rlm.report.page import render
@@ -42,7 +43,13 @@ def report_of(run_id: str, *, full: bool = False) -> Report:
 def test_a_run_has_its_turns_cells_calls_and_children_and_sums_that_agree_with_its_usage(tmp_path: Path) -> None:
     result = long_run(tmp_path)
     report = report_of(result.run_id)
-    assert [turn.turn.number for turn in report.run.turns if turn.turn] == [1, 2, 3, 4, 5]  # the first answer had a quote that is not there
+    assert [turn.turn.number for turn in report.run.turns if turn.turn] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]  # the first answer had a quote that is not there
     batch, child, broken = report.run.cells
     assert dict(batch.states) == {"answered": 19, "failed": 1}
     assert [below.result.question for below in child.children] == ["What is in it?"]
@@ -50,7 +57,8 @@ def test_a_run_has_its_turns_cells_calls_and_children_and_sums_that_agree_with_i
     assert 0.05 <= batch.waited < sum(call.took.seconds or 0 for call in batch.calls)
     usage = result.usage
     sums = report.by_model.values()
-    assert sum(each.calls for each in sums) == usage.calls
+    assert sum(each.calls for each in sums) == usage.calls - 1  # that began the child run
+    assert sum(turn.sum.calls for turn in report.run.turns) == usage.calls
     assert sum(each.failed for each in sums) == usage.failed == 1
     assert sum(each.input + each.output for each in sums) == usage.tokens
     assert sum(turn.sum.tokens for turn in report.run.turns) == usage.tokens
@@ -109,16 +117,20 @@ def test_more_child_runs_than_a_page_can_have_are_counted(tmp_path: Path, monkey
 
 
 def test_a_run_whose_process_has_gone_and_one_of_another_chain_can_be_reported() -> None:
+    owner = claim()
+    let_go(owner)
     with opened() as journal:
-        journal.begin_run("01crashed", question="Why?", model="m", sub_model="s", settings="{}", process="1:1")
+        journal.begin_run("01crashed", question="Why?", model="m", sub_model="s", settings="{}", process=owner)
         journal.begin_cell("01crashed", 1, "print(1)", 1, 0)
         journal.begin_run("01ended", question=None, model=None, sub_model="s", settings="{}", process=None)
         journal.begin_cell("01ended", 1, "print(2)", None, None)
         journal.end_cell("01ended", 1, "2\n", "2\n", outcome="ok", running=0.1)
+        journal.end_run("01ended", answer=None, finish=None)
         crashed, ended = gather(journal, "01crashed"), gather(journal, "01ended")
     assert crashed.run.record.state == CRASHED
     page = "".join(render(crashed))
     assert "llm rlm resume 01crashed" in page
     assert "not finished" in page
+    assert ended.run.record.state == ENDED
     assert [cell.cell.output for cell in ended.run.cells] == ["2\n"]
     assert "A run without a question of its own" in "".join(render(ended))

@@ -37,7 +37,7 @@ class Sum:
 
     turns: int = 0
     calls: int = 0
-    """Those that were sent to a model."""
+    """Those that were sent; child runs are some of them."""
     cached: int = 0
     failed: int = 0
     retries: int = 0
@@ -71,9 +71,9 @@ class Sum:
         self.add(turn.took)
 
     def add_call(self, call: Call) -> None:
-        """Count a call; those that were sent to no model only by what they took, which is nothing."""
+        """Count a call as the run's usage does: functions and what was refused are none."""
         self.add(call.took)
-        if call.kind == "model" and call.state != "refused":
+        if call.kind != "function" and call.state != "refused":
             self.cached += call.state == "cached"
             self.calls += call.state != "cached"
             self.failed += call.state in {"failed", "unknown", "sent"}
