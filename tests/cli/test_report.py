@@ -54,7 +54,12 @@ def test_a_file_that_is_no_report_is_kept_unless_forced(run_id: str, tmp_path: P
 
 def test_a_report_is_opened_in_the_browser(run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)))
+
+    def fails(address: str) -> bool:
+        opened.append(address)
+        return False
+
+    monkeypatch.setattr("webbrowser.open", fails)
     path = tmp_path / "a b.html"
     result = report(run_id, "-o", str(path), "--open")
     assert opened == [path.as_uri()]

@@ -22,12 +22,15 @@ EVIL = (
     '</script><script>window.hit = 1</script><img src="x" onerror="window.hit = 1"><svg onload="window.hit = 1">'
     "<a href=\"javascript:window.hit = 1\" onclick='window.hit = 1'>here</a><iframe srcdoc='<script>top.hit = 1</script>'>"
     "<link rel=stylesheet href=http://127.0.0.1:9/evil.css><style>body { background: url(http://127.0.0.1:9/evil.png) }</style>"
-    '<meta http-equiv="refresh" content="0;url=http://127.0.0.1:9/"><base href="http://127.0.0.1:9/"><form action="//127.0.0.1:9">'
-    '</pre></details></textarea></title><!-- <script {{ 7 * 191 }} {% raw %} ${7 * 191} &lt;b&gt; \\u003cb> \x1b[31mred "quoted"'
+    '<meta http-equiv="refresh" content="0;url=http://127.0.0.1:9/"><base href="http://127.0.0.1:9/">'
+    '<form action="//127.0.0.1:9">'
+    "</pre></details></textarea></title><!-- <script {{ 7 * 191 }} {% raw %} ${7 * 191} &lt;b&gt; \\u003cb>"
+    ' \x1b[31mred "quoted"'
     "\u2028line\u2029paragraph \u202egnp.exe\u2066 \U000e0041tag \x85 \x7f é 日本 🦜"
 )
 """What a text can try."""
 
+SEVEN = "the provider knows nothing of seven"
 FEE = "The fee for late returns is 12.50 a day."
 
 
@@ -42,7 +45,7 @@ def long_run(folder: Path) -> Result:
             return submit("of the fee") if tool_outputs(prompt) else run("print(await llm_query('below: ' + context[:10]))")
         time.sleep(0.05)
         if "item 7" in str(prompt.prompt):
-            raise llm.ModelError("the provider knows nothing of seven")
+            raise llm.ModelError(SEVEN)
         return Reply(f"label of {prompt.prompt}", input_tokens=100, output_tokens=10)
 
     root = scripted(
@@ -57,7 +60,7 @@ def long_run(folder: Path) -> Result:
 
 
 def hostile_run(folder: Path) -> Result:
-    """A run in which every text is hostile: question, answer, quotes, names, code, output, prompts, responses, errors, models."""
+    """A run in which every text is hostile: question, answer, quotes, names, code, output, prompts, errors, models."""
     path = folder / "<" / "script><script>window.hit = 1<" / "script>\"onerror='window.hit=1' {{ 7 * 191 }}.txt"
     path.parent.mkdir(parents=True)
     path.write_text(f"Before {EVIL} after.\n" * 3, "utf-8")

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
     from report.chromium import Page
 
-pytestmark = [
-    pytest.mark.skipif(COMMAND is None, reason="there is no Chromium: install it, or name it in CHROMIUM"),
-    pytest.mark.xdist_group("chromium"),
-]
+pytestmark = pytest.mark.skipif(COMMAND is None, reason="there is no Chromium: install it, or name it in CHROMIUM")
 
 WIDTHS = (360, 800, 1440)
 READY = "'ready' in document.documentElement.dataset"

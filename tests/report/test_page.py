@@ -7,19 +7,17 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from llm_rlm.report import areas, data, passages, texts
 from llm_rlm.report.page import as_json, percent, render, seconds, size
 from report.plays import hostile_run, long_run
 from report.test_data import report_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _OURS = {
     *(
@@ -150,8 +148,8 @@ def test_the_policy_allows_the_own_style_and_script_and_nothing_else(tmp_path: P
 
 def test_what_the_script_reads_is_json(tmp_path: Path) -> None:
     report = report_of(hostile_run(tmp_path).run_id)
-    *data, _ = Elements("".join(render(report))).scripts
-    payload, *chunks = map(json.loads, data)
+    *read, _ = Elements("".join(render(report))).scripts
+    payload, *chunks = map(json.loads, read)
     assert [text for chunk in chunks for text in chunk] == list(report.texts)
     assert payload["calls"] == json.loads(json.dumps(report.payload["calls"]))
     assert payload["firsts"][0] == 0
@@ -184,3 +182,20 @@ def test_json_in_a_page_ends_no_element_and_comes_back_as_it_was(value: object) 
 )
 def test_figures_are_said_as_people_read_them(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        f"{passages.AROUND} bytes on each side",
+        f"above {areas.MOST}, folders",
+        f"of up to {passages._MOST_AGAIN >> 20} MB",
+        f"more than {texts.MOST:,} characters",
+        f"more than {texts.MOST_TOGETHER // 1_000_000} million characters",
+        f"not under {texts.LEAST:,}",
+        f"Up to {data.MOST_RUNS} child runs",
+    ],
+)
+def test_the_bounds_of_a_report_are_as_its_page_says(claim: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text("utf-8")
+    assert claim in " ".join(page.split())
