@@ -149,6 +149,26 @@ def test_the_calls_of_a_cell_are_shown_by_its_button_and_filters_agree(chromium:
     assert "item 7" in page.run("document.querySelector('.row').textContent")
 
 
+def test_the_timeline_has_calls_that_ran_side_by_side_below_one_another(chromium: Callable[[], Page], tmp_path: Path) -> None:
+    long_run(tmp_path)
+    page = chromium()
+    page.open(write("last", tmp_path / "run.html"))
+    page.press("t")
+    page.press("ArrowRight")
+    bars = []
+    for _ in range(6):
+        bars.append(page.run("document.querySelector('#at').textContent"))
+        page.press("ArrowDown")
+    turn, cell, *calls = bars
+    assert turn.startswith("turn 1: the root model took ")
+    assert "cell 1: " in cell
+    assert ", of which it waited " in cell
+    assert all(call.startswith("Call, cell 1, ") for call in calls)
+    assert len(set(calls)) == 4
+    page.press("Enter")
+    assert page.run("document.querySelector('#call-title').textContent").endswith(" of 22 · cell 1")
+
+
 def test_of_ten_thousand_calls_only_those_that_are_seen_are_there(chromium: Callable[[], Page], tmp_path: Path) -> None:
     long_run(tmp_path)
     path = write("last", tmp_path / "run.html")

@@ -41,6 +41,12 @@ function duration(ms) {
   const seconds = Math.round(ms / 1000);
   return seconds < 3600 ? `${Math.floor(seconds / 60)} min ${seconds % 60} s` : `${Math.floor(seconds / 3600)} h ${Math.floor(seconds / 60) % 60} min`;
 }
+function clock(ms) { // on an axis, where minutes alone may be too coarse
+  if (ms < 60000) return duration(ms);
+  const seconds = Math.round(ms / 1000);
+  const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, String(seconds % 60).padStart(2, "0")];
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
 const took = (call) => (call[C.ended] === null ? null : call[C.ended] - call[C.started]);
 const money = (usd) => (usd === null ? "" : usd === 0 ? "$0.00" : usd >= 0.1 ? `$${usd.toFixed(2)}` : `$${usd.toPrecision(2)}`);
 const line = (number, most) => text(number).slice(0, most).replace(/\s+/g, " ");
@@ -74,7 +80,7 @@ function fill(call) {
     ...fact("The same call", call[C.occurrence] > 1 ? `number ${call[C.occurrence]} in this run` : ""));
   const body = $(".dialog-body", dialog);
   body.replaceChildren(facts,
-    ...part("What went wrong", call[C.error]), ...part("What the cell was told", call[C.told]),
+    ...part(["answered", "cached"].includes(call[C.state]) ? "What went wrong on the way" : "What went wrong", call[C.error]), ...part("What the cell was told", call[C.told]),
     ...part("System prompt", call[C.system]), ...part(call[C.kind] === "run" ? "Question" : call[C.kind] === "function" ? "Function" : "Prompt", call[C.prompt]),
     ...part(call[C.kind] === "run" ? "Context" : "Arguments", call[C.payload]), ...part("Schema", call[C.schema], "code"),
     ...part("Attachments", call[C.attachments]), ...part("Response", call[C.response], "said"));
@@ -220,6 +226,9 @@ for (const button of all(".to-calls")) {
 
 // The timeline
 
+const DAY = 86_400_000;
+const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5, 216e5, 432e5, DAY];
+
 const chart = {
   box: $(".chart"), canvas: $(".chart canvas"), spacer: $(".chart .spacer"), tip: $("#tip"),
   rows: [], items: [], byRow: [], view: [0, 1], at: null, size: 1, drag: null, axis: 22, gutter: 58, queued: false,
@@ -288,20 +297,21 @@ const chart = {
     const label = number ? `run ${number}` : "turns";
     const rows = [{ height: 14, gap: 3, label }, { height: 14, gap: 4, label: "cells" }];
     const items = [];
-    const end = (ms) => ms ?? run.ended ?? data.last;
-    for (const turn of run.turns) items.push({ row: 0, from: turn[1], to: end(turn[2]), kind: "turn", run: number, number: turn[0], faint: turn[3] });
+    // What has no end goes on, or was given up when its process went.
+    const end = (started, ended) => ended ?? (run.state === "running" ? data.last : this.pauses.find(([from]) => from >= started)?.[0] ?? run.ended);
+    for (const turn of run.turns) items.push({ row: 0, from: turn[1], to: end(turn[1], turn[2]), kind: "turn", run: number, number: turn[0], faint: turn[3] });
     const waits = new Map();
     for (const at of this.callsOf[number]) {
-      const span = [calls[at][C.started], end(calls[at][C.ended])];
+      const span = [calls[at][C.started], end(calls[at][C.started], calls[at][C.ended])];
       waits.has(calls[at][C.cell]) ? waits.get(calls[at][C.cell]).push(span) : waits.set(calls[at][C.cell], [span]);
     }
     for (const cell of run.cells) {
-      items.push({ row: 1, from: cell[1], to: end(cell[2]), kind: "cell", run: number, number: cell[0], waits: union(waits.get(cell[0]) ?? []), ran: cell[3], faint: cell[5] });
+      items.push({ row: 1, from: cell[1], to: end(cell[1], cell[2]), kind: "cell", run: number, number: cell[0], waits: union(waits.get(cell[0]) ?? []), ran: cell[3], faint: cell[5] });
     }
     const lanes = [];
     for (const at of [...this.callsOf[number]].sort((a, b) => calls[a][C.started] - calls[b][C.started])) {
       const call = calls[at];
-      const to = end(call[C.ended]);
+      const to = end(call[C.started], call[C.ended]);
       let lane = lanes.findIndex((ends) => ends <= call[C.started]);
       if (lane < 0) lane = lanes.push(0) - 1;
       lanes[lane] = to;
@@ -429,8 +439,7 @@ const chart = {
   grid(ctx, ink, height) {
     const span = this.view[1] - this.view[0];
     const rough = (span / Math.max(2, this.width - this.gutter)) * 90;
-    const power = 10 ** Math.floor(Math.log10(Math.max(rough, 1e-3)));
-    const step = power * ([1, 2, 5, 10].find((each) => each * power >= rough) ?? 10);
+    const step = STEPS.find((each) => each >= rough) ?? DAY * Math.ceil(rough / DAY);
     ctx.strokeStyle = ink.line;
     ctx.fillStyle = ink.soft;
     ctx.textBaseline = "top";
@@ -439,7 +448,8 @@ const chart = {
       const x = Math.round(this.gutter + ((at - this.view[0]) / span) * (this.width - this.gutter)) + 0.5;
       ctx.moveTo(x, this.axis);
       ctx.lineTo(x, height);
-      if (x < this.width - 40) ctx.fillText(at ? duration(this.moment(at)) : "0", x + 3, 6);
+      const label = at ? clock(this.moment(at)) : "0";
+      if (x + 6 + ctx.measureText(label).width < this.width) ctx.fillText(label, x + 3, 6);
     }
     ctx.stroke();
     for (const [from, to] of this.pauses) {
