@@ -32,6 +32,16 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], 
         yield stack.enter_context(browser(tmp_path_factory.mktemp("chromium")))
 
 
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run, made once."""
+    folder = tmp_path_factory.mktemp("told")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLM_USER_PATH", str(folder))
+        long_run(folder)
+        return write("last", folder / "run.html")
+
+
 def search(page: Page, wanted: str) -> str:
     """Search as a person does; what the page says of it."""
     page.press("/")
@@ -98,10 +108,9 @@ def test_what_the_page_forbids_would_have_run_without_its_policy_and_its_escapes
     assert any("Content Security Policy" in each for each in page.complaints)
 
 
-def test_keys_lead_through_the_report(chromium: Callable[[], Page], tmp_path: Path) -> None:
-    long_run(tmp_path)
+def test_keys_lead_through_the_report(chromium: Callable[[], Page], told: Path) -> None:
     page = chromium()
-    page.open(write("last", tmp_path / "run.html"))
+    page.open(told)
     focused = "document.activeElement.textContent.trim()"
     page.press("j")
     assert page.run("document.activeElement.tagName") == "SUMMARY"
@@ -124,10 +133,9 @@ def test_keys_lead_through_the_report(chromium: Callable[[], Page], tmp_path: Pa
     assert page.run("document.querySelector('#help').open")
 
 
-def test_the_search_finds_steps_and_calls(chromium: Callable[[], Page], tmp_path: Path) -> None:
-    long_run(tmp_path)
+def test_the_search_finds_steps_and_calls(chromium: Callable[[], Page], told: Path) -> None:
     page = chromium()
-    page.open(write("last", tmp_path / "run.html"))
+    page.open(told)
     assert search(page, "label of ITEM 13") == "0 steps and 1 call with “label of ITEM 13”"
     assert page.run("document.querySelectorAll('.row').length") == 1
     page.press("Escape")
@@ -136,10 +144,9 @@ def test_the_search_finds_steps_and_calls(chromium: Callable[[], Page], tmp_path
     assert page.run("[...document.querySelectorAll('.cell .output')].filter((each) => each.checkVisibility()).length") == 1
 
 
-def test_the_calls_of_a_cell_are_shown_by_its_button_and_filters_agree(chromium: Callable[[], Page], tmp_path: Path) -> None:
-    long_run(tmp_path)
+def test_the_calls_of_a_cell_are_shown_by_its_button_and_filters_agree(chromium: Callable[[], Page], told: Path) -> None:
     page = chromium()
-    page.open(write("last", tmp_path / "run.html"))
+    page.open(told)
     many = "document.querySelector('#how-many').textContent"
     assert page.run(many) == "22"
     page.run("document.querySelector('.to-calls').click()")
@@ -149,10 +156,9 @@ def test_the_calls_of_a_cell_are_shown_by_its_button_and_filters_agree(chromium:
     assert "item 7" in page.run("document.querySelector('.row').textContent")
 
 
-def test_the_timeline_has_calls_that_ran_side_by_side_below_one_another(chromium: Callable[[], Page], tmp_path: Path) -> None:
-    long_run(tmp_path)
+def test_the_timeline_has_calls_that_ran_side_by_side_below_one_another(chromium: Callable[[], Page], told: Path) -> None:
     page = chromium()
-    page.open(write("last", tmp_path / "run.html"))
+    page.open(told)
     page.press("t")
     page.press("ArrowRight")
     bars = []
@@ -169,12 +175,13 @@ def test_the_timeline_has_calls_that_ran_side_by_side_below_one_another(chromium
     assert page.run("document.querySelector('#call-title').textContent").endswith(" of 22 · cell 1")
 
 
-def test_of_ten_thousand_calls_only_those_that_are_seen_are_there(chromium: Callable[[], Page], tmp_path: Path) -> None:
-    long_run(tmp_path)
-    path = write("last", tmp_path / "run.html")
-    text = path.read_text("utf-8")
+def test_of_ten_thousand_calls_only_those_that_are_seen_are_there(
+    chromium: Callable[[], Page], told: Path, tmp_path: Path
+) -> None:
+    text = told.read_text("utf-8")
     call = re.search(r'"calls":\[(\[.*?\]),', text)
     assert call is not None
+    path = tmp_path / "large.html"
     path.write_text(text.replace('"calls":[', '"calls":[' + f"{call[1]}," * 10_000, 1), "utf-8")
     page = chromium()
     page.open(path)
@@ -186,12 +193,10 @@ def test_of_ten_thousand_calls_only_those_that_are_seen_are_there(chromium: Call
     assert page.complaints == []
 
 
-def test_it_is_dark_where_the_system_is_and_the_button_turns_it(chromium: Callable[[], Page], tmp_path: Path) -> None:
-    long_run(tmp_path)
-    path = write("last", tmp_path / "run.html")
+def test_it_is_dark_where_the_system_is_and_the_button_turns_it(chromium: Callable[[], Page], told: Path) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
     page = chromium()
-    page.open(path)
+    page.open(told)
     light = page.run(paper)
     page.run("document.querySelector('#theme').click()")
     dark = page.run(paper)
@@ -199,14 +204,13 @@ def test_it_is_dark_where_the_system_is_and_the_button_turns_it(chromium: Callab
     page.run("document.querySelector('#theme').click()")
     assert page.run(paper) == light
     page = chromium()
-    page.open(path, dark=True)
+    page.open(told, dark=True)
     assert page.run(paper) == dark
 
 
-def test_a_printed_report_has_its_cells_and_citations_open(chromium: Callable[[], Page], tmp_path: Path) -> None:
-    long_run(tmp_path)
+def test_a_printed_report_has_its_cells_and_citations_open(chromium: Callable[[], Page], told: Path) -> None:
     page = chromium()
-    page.open(write("last", tmp_path / "run.html"))
+    page.open(told)
     shut = "document.querySelectorAll('details.matters:not([open])').length"
     before = page.run(shut)
     assert before
