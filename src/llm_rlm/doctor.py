@@ -20,7 +20,7 @@ from llm_rlm.errors import MissingKeyError, RLMError
 from llm_rlm.providers.models import find, key_for
 from llm_rlm.providers.prices import Prices, how_to_give
 from llm_rlm.runs.run import journal_path
-from llm_rlm.sandbox import Offer, Session
+from llm_rlm.sandbox import Offer, Session, hardening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -61,6 +61,7 @@ def checks(model: str | None = None) -> Iterator[Check]:
     yield _settings()
     yield from _models(model)
     yield _sandbox()
+    yield from _defence()
     yield from _extras()
     yield _temporary(Path(tempfile.gettempdir()))
     yield _left_over(Path(tempfile.gettempdir()))
@@ -185,6 +186,17 @@ def _model(model: llm.Model) -> Iterator[Check]:
     else:
         cure = "give it: --window TOKENS, or in the table [windows] of rlm.toml"
         yield Check("window", "note", f"of {name} not known: long conversations are not shortened", cure)
+
+
+def _defence() -> Iterator[Check]:
+    """What keeps a sandbox's process from what it has no use for, besides WebAssembly."""
+    try:
+        measures = hardening.status()
+    except (RLMError, OSError) as problem:
+        yield Check("defence", "note", f"cannot be looked at: {problem}", "see the sandbox, above")
+        return
+    for measure in measures:
+        yield Check(measure.name, "ok" if measure.on else "note", measure.why)
 
 
 class _NoCalls:

@@ -12,6 +12,7 @@ from .demo import demo
 from .doctor import doctor
 from .export import export
 from .models import models
+from .report import report
 from .resume import resume
 from .runs import runs
 from .show import show
@@ -44,7 +45,7 @@ def rlm() -> None:
     """See _HELP."""
 
 
-for command in (ask, chat, resume, runs, show, export, models, cache, doctor, demo):
+for command in (ask, chat, resume, runs, show, report, export, models, cache, doctor, demo):
     rlm.add_command(command)
 
 

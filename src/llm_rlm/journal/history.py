@@ -76,6 +76,8 @@ class Document:
     """How much of it reached a model."""
     touched_bytes: int | None = None
     """How much of it one of the two touched."""
+    origin: str | None = None
+    """What the text was made from, where it was not a file of the user's as it is."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def child_run(journal: Journal, run_id: str, call: int) -> PastRun | None:
 
 
 def _documents(journal: Journal, run_id: str) -> list[Document]:
-    columns = "name, kind, bytes, sha256, path, modified, undecodable, read_bytes, sent_bytes, touched_bytes"
+    columns = "name, kind, bytes, sha256, path, modified, undecodable, read_bytes, sent_bytes, touched_bytes, origin"
     rows = journal.rows(f"select {columns} from documents where run_id = ? order by rowid", (run_id,))  # noqa: S608 - our own names
     return [Document(**row) for row in rows]
 

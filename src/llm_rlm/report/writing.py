@@ -1,0 +1,100 @@
+"""From a run of the journal to a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_rlm.errors import UsageError
+from llm_rlm.journal import Journal
+from llm_rlm.journal.history import find_run
+from llm_rlm.runs.run import journal_path
+
+from .data import gather
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MARK = b'<meta name="generator" content="llm-rlm report">'
+"""Stands near the beginning of each page: a file without it is somebody else's, and is not replaced unasked."""
+
+_LOOKED_AT = 1024
+
+
+def write(run: str, path: str | Path | None = None, *, full: bool = False, force: bool = False) -> Path:
+    """Write the report of a run, an id, the beginning of one, or `last`. Returns where it is.
+
+    Without a `path` that is `rlm-ID.html`, here. `full` has every text whole, however long. A file that is no report is only
+    replaced with `force`. Its owner alone may read what is written, since it has what the run has read. Raises UsageError.
+    """
+    where = journal_path()
+    journal = Journal(where if where.exists() else None)  # reading makes no file
+    try:
+        run_id = find_run(journal, run)
+        path = Path(path) if path is not None else default_path(run_id)
+        if not force:
+            check(path)
+        save(path, pieces(journal, run_id, full=full))
+    finally:
+        journal.close()
+    return path
+
+
+def default_path(run_id: str) -> Path:
+    """Where the report of a run is written if nothing else is said: here."""
+    return Path(f"rlm-{run_id}.html")
+
+
+def pieces(journal: Journal, run_id: str, *, full: bool = False) -> Iterator[str]:
+    """The page of a run of that whole id, piece by piece."""
+    from .page import render  # noqa: PLC0415 - Jinja is imported only when it is used
+
+    return render(gather(journal, run_id, full=full))
+
+
+def check(path: Path) -> None:
+    """Raise UsageError if there is something at the path that a report should not replace."""
+    if path.is_dir():
+        message = f"{path} is a folder: name a file"
+        raise UsageError(message)
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(_LOOKED_AT)
+    except OSError as problem:
+        raise _cannot(path, problem) from problem
+    if start and MARK not in start:
+        message = f"{path} is there and is no report: it is replaced only with --force"
+        raise UsageError(message)
+
+
+def save(path: Path, page: Iterator[str]) -> None:
+    """Write the page: whole or not at all, where it is a file. Raises UsageError."""
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device
+            with path.open("w", encoding="utf-8") as file:
+                file.writelines(page)
+        else:
+            _replace(path.resolve(), page)
+    except OSError as problem:
+        raise _cannot(path, problem) from problem
+
+
+def _replace(path: Path, page: Iterator[str]) -> None:
+    number, made = tempfile.mkstemp(prefix=".rlm-", suffix=".html", dir=path.parent)  # only its owner may read it
+    try:
+        with os.fdopen(number, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(page)
+        Path(made).replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(made).unlink()
+        raise
+
+
+def _cannot(path: Path, problem: OSError) -> UsageError:
+    return UsageError(f"{path} cannot be written: {problem.strerror or problem}")
