@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import environments
+import report
 from environments import DSPY, LLM, PROJECT, RLMS
 from measure import Bench, NotRunError, Observed, Scenario, Side, machine
 from startup import Startup, measure_startup
-
-import report
 
 KB, MB, GB = 10**3, 10**6, 10**9
 HERE = Path(__file__).parent

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llm_rlm.report import write
-from report.chromium import COMMAND, browser
-from report.plays import hostile_run, long_run
+from reports.chromium import COMMAND, browser
+from reports.plays import hostile_run, long_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from report.chromium import Page
+    from reports.chromium import Page
 
 pytestmark = pytest.mark.skipif(COMMAND is None, reason="there is no Chromium: install it, or name it in CHROMIUM")
 

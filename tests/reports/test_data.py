@@ -16,7 +16,7 @@ from llm_rlm.report.data import gather, waited
 from llm_rlm.report.page import render
 from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import ScriptedModel
-from report.plays import long_run
+from reports.plays import long_run
 from scripts import run, scripted, submit
 
 if TYPE_CHECKING:

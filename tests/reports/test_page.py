@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from llm_rlm.report import areas, data, passages, texts
 from llm_rlm.report.page import as_json, percent, render, seconds, size
-from report.plays import hostile_run, long_run
-from report.test_data import report_of
+from reports.plays import hostile_run, long_run
+from reports.test_data import report_of
 
 _OURS = {
     *(
