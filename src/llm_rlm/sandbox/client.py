@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import IO
 
+_FROM_OUTSIDE = (-9, -15)
+"""What a process ends with that somebody else has ended, by SIGKILL or SIGTERM."""
+
 _MEMORY = (4 << 30) - (1 << 16)
 _STDERR_KEPT = 2000
 _REASON_KEPT = 2000
@@ -128,7 +131,7 @@ class Worker:
         finally:
             self._process.kill()
             code = self._process.wait()
-            if not self._spoke and self._killed is None:
+            if not self._spoke and self._killed is None and code not in _FROM_OUTSIDE:
                 # What was kept may be what is broken: first what we made, and if it was not that, what pyeryx made.
                 (shipping if self._shipment.compiled else unpacked).forget()
             self._listener.ended(self, self._reason(code))

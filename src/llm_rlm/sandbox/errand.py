@@ -50,7 +50,10 @@ def run(what: str, variables: Mapping[str, str]) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             message = f"the sandbox's process did not {what} within {_LIMIT:g} s"
             raise SandboxError(message) from None
-    read = frames.read_from_worker(io.BytesIO(done.stdout))
+    try:
+        read = frames.read_from_worker(io.BytesIO(done.stdout))
+    except frames.FrameError:
+        read = None
     if read is None:
         told = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         message = f"the sandbox's process could not {what}: {told or f'it ended with code {done.returncode}'}"

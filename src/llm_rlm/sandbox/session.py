@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .types import Answer, CallHandler, CellResult, Helpers, Offer, Variable
 
 _REPLAY_GRACE = 10.0
-_VALUE_GRACE = 60.0
-"""Seconds beyond the time of a cell, in which the largest value has come."""
+_SLOWEST = 4e6
+"""Characters of a value that come in a second at least, beyond the time of a cell."""
 
 # Shows whether cells can still run. A task of an earlier cell may print before it.
 _PROBE, _PROBE_SHOWS = "print('still here')", "still here\n"
@@ -163,18 +163,19 @@ class Session:
         self._names.update({variable.name: variable for variable in result.variables})
 
     def _ask_for_value(self, name: str) -> Answer | None:
-        """The value of a variable; None if the worker is lost over it, or is silent for longer than a cell may run."""
+        """The value of a variable; None if the worker is lost over it, or it takes longer than a cell may and it is long."""
         connection, pieces = self._connection, list[str]()
-        until = time.monotonic() + self._cell_limit + _VALUE_GRACE
+        until = time.monotonic() + self._cell_limit
         connection.mailbox.listen()
         connection.worker.send({"t": "value", "name": wire.clean(name)})
         try:
             while (left := until - time.monotonic()) > 0:
-                event = connection.mailbox.get(min(self._cell_limit, left))
+                event = connection.mailbox.get(left)
                 if event is None or isinstance(event, Ended):
                     break
                 if event["t"] == "value":
                     pieces.append(event["text"])
+                    until += len(event["text"]) / _SLOWEST
                     if event["last"]:
                         return wire.to_value(name, event, "".join(pieces))
         finally:
@@ -198,11 +199,21 @@ class Session:
 
     def _await_ready(self) -> None:
         self._raise_if_closed()
-        self._failed = self._failed or self._connection.why_not_ready()
+        self._failed = self._failed or self._why_not_ready()
         if self._failed is not None:
             self._raise_if_closed()
             message = f"the sandbox could not start: {self._failed}"
             raise SandboxError(message)
+
+    def _why_not_ready(self) -> str | None:
+        """Wait until the worker is ready. Where it ends by itself, one more is tried: what was kept for a start is made anew."""
+        why = self._connection.why_not_ready()
+        if why is None or self._connection.worker.was_killed:
+            return why
+        self._raise_if_closed()
+        self._connection.close()
+        self._connect()
+        return self._connection.why_not_ready()
 
     def _prepare(self) -> None:
         """Have a worker that is ready, with all that the finished cells made."""

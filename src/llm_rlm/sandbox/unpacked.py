@@ -12,6 +12,7 @@ import stat
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +23,8 @@ from .worker import UNPACKED_TO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+_NEW, _ASIDE = ".new-", ".old-"
+_DAY = 86_400
 _lock = threading.Lock()
 """Guards that a process unpacks once."""
 
@@ -32,8 +35,9 @@ def folder(unpack: Callable[[Mapping[str, str]], object]) -> Path:
     made = home / _name()
     with _lock:
         if not made.is_dir():
-            new = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
+            new = Path(tempfile.mkdtemp(prefix=_NEW, dir=home))
             try:
+                _remove_old(home)
                 unpack(environment(new))
                 _put_in_place(new, made)
             finally:
@@ -42,14 +46,26 @@ def folder(unpack: Callable[[Mapping[str, str]], object]) -> Path:
 
 
 def forget() -> None:
-    """Remove what was unpacked: a guest could not start with it."""
+    """Put aside what was unpacked, so that the next worker has it anew: a guest could not start with it.
+
+    It is not removed at once, since guests that did start with it read from it.
+    """
     with suppress(OSError), _lock:
-        shutil.rmtree(_home() / _name(), ignore_errors=True)
+        aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=_home()))
+        (_home() / _name()).rename(aside / "was")
 
 
 def environment(folder: Path) -> dict[str, str]:
     """The variables by which pyeryx finds the folder."""
     return dict.fromkeys((UNPACKED_TO, "TMP", "TEMP") if sys.platform == "win32" else (UNPACKED_TO,), str(folder))
+
+
+def _remove_old(home: Path) -> None:
+    """Remove what was put aside, or left by a process that was killed, a day ago or earlier."""
+    for path in home.glob(".*"):
+        with suppress(OSError):
+            if path.name.startswith((_NEW, _ASIDE)) and time.time() - path.stat().st_mtime > _DAY:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _put_in_place(new: Path, made: Path) -> None:
