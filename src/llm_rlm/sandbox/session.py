@@ -206,7 +206,7 @@ class Session:
             raise SandboxError(message)
 
     def _why_not_ready(self) -> str | None:
-        """Wait until the worker is ready. Where it ends by itself, one more is tried: what was kept for a start is made anew."""
+        """Wait until the worker is ready. Where it ends by itself, one more is tried: what was kept is made anew."""
         why = self._connection.why_not_ready()
         if why is None or self._connection.worker.was_killed:
             return why
