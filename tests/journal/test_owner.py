@@ -15,7 +15,8 @@ CLAIM = "from llm_rlm.journal.owner import claim; print(claim(), flush=True); in
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no processes that are dead and not yet gone")
 def test_a_process_that_was_killed_has_no_run_though_nobody_has_looked_what_became_of_it() -> None:
-    with subprocess.Popen([sys.executable, "-c", CLAIM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", CLAIM]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         assert process.stdout is not None
         owner = process.stdout.readline().strip()
         assert is_alive(owner)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import LIMITS
 from .telemetry import send_to_otel
 
 if TYPE_CHECKING:
@@ -218,9 +217,8 @@ def _missed(result: Result, least: float | None) -> str | None:
 def _advice(result: Result, given: Mapping[str, Any]) -> str | None:
     """How to go on with a run that ended before its time, if it is kept."""
     from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.status import going_on  # noqa: PLC0415 - likewise
 
     if result.finish in {"submitted", "prose"} or not is_kept(given):
         return None
-    kind = result.limit["kind"] if result.limit is not None else None
-    more = f" --{LIMITS[kind].replace('_', '-')} MORE" if kind not in {None, "seconds"} else ""
-    return f"What was paid is kept. To go on: llm rlm resume {result.run_id}{more}"
+    return f"What was paid is kept. To go on: {going_on(result)}"
