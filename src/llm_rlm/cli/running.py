@@ -56,11 +56,17 @@ class Display:
 
     @contextmanager
     def watching(self, asking: Asking) -> Iterator[None]:
-        """A Ctrl-C, or a reader of the events that goes away, asks for the best answer so far; the second Ctrl-C aborts."""
+        """A Ctrl-C, or a reader of the events that goes away, asks for the best answer so far; the second Ctrl-C aborts.
+
+        Then KeyboardInterrupt is raised, with what there is of the run.
+        """
         if self.lines is not None:
             self.lines.when_gone(lambda: _stop_aside(asking, self.status, "nobody reads the events any more"))
-        with stopped_by_ctrl_c(asking, self.status):
-            yield
+        try:
+            with stopped_by_ctrl_c(asking, self.status):
+                yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(asking.so_far) from None
 
     def flush(self) -> None:
         """Wait until all events are written."""
@@ -70,15 +76,12 @@ class Display:
 
 def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Observer], Asking | Result]) -> None:
     """Begin a run, wait for its end, print what came of it, and exit as it ended."""
-    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
-
     display = Display.of(given)
     try:
         with shown_as_usage(ctx):
             result = _run(begin, display)
     except KeyboardInterrupt as interrupt:
-        advice = "".join(f". To go on: llm rlm resume {run}" for run in interrupt.args if is_kept(given))
-        click.echo(f"Aborted{advice}", err=True)
+        report_abort(interrupt, display, given)
         ctx.exit(ABORTED)
     finally:
         display.flush()
@@ -110,11 +113,8 @@ def _run(begin: Callable[[Observer], Asking | Result], display: Display) -> Resu
             asking = begin(display.observer)
             if isinstance(asking, Result):
                 return asking
-            try:
-                with display.watching(asking):
-                    return asking.finish()
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(asking.run_id) from None
+            with display.watching(asking):
+                return asking.finish()
     except RunFailedError as failed:
         return failed.result
 
@@ -174,6 +174,20 @@ def report(result: Result, display: Display, given: Mapping[str, Any]) -> int:
         click.echo(missed, err=True)
         code = LIMITED
     return code
+
+
+def report_abort(interrupt: KeyboardInterrupt, display: Display, given: Mapping[str, Any]) -> None:
+    """Tell of a run that a second Ctrl-C has ended, if one had begun; programs get the object that they wait for."""
+    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
+
+    advice = ""
+    for result in interrupt.args:
+        advice = f". To go on: llm rlm resume {result.run_id}" if is_kept(given) else ""
+        if display.lines is not None:
+            display.lines.finish(result)
+        elif given["json_output"]:
+            _print(result, given)
+    click.echo(f"Aborted{advice}", err=True)
 
 
 def _look_away() -> None:
