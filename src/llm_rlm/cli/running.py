@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .output import print_json, tolerant
 from .telemetry import send_to_otel
 
 if TYPE_CHECKING:
@@ -200,11 +200,9 @@ def _print(result: Result, given: Mapping[str, Any]) -> None:
     """Print the answer, or all there is of the result where that was asked for."""
     from llm_rlm.status import clean, references, with_references  # noqa: PLC0415 - not needed for --help
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # an answer is printed whatever the terminal's encoding
+    tolerant()
     if given["json_output"]:
-        # A terminal would act on some of what JSON lets stand.
-        click.echo(json.dumps(result.as_dict(), ensure_ascii=sys.stdout.isatty(), indent=2))
+        print_json(result.as_dict())
     elif result.answer is not None and result.error is None:
         text = with_references(result)
         click.echo(clean(text) if sys.stdout.isatty() else text)
