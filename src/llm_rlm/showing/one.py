@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from llm_rlm.display import words
 from llm_rlm.display.clean import brief, clean
 from llm_rlm.display.closing import going_on, taken, with_references
 from llm_rlm.journal.records import CRASHED, RUNNING
+from llm_rlm.root.names import SUBMIT
 from llm_rlm.runs.result import result_of
 
 from .whole import asked
@@ -71,6 +73,9 @@ class View:
         for cell in record.cells:
             if cell.turn == turn.number:
                 yield from self._cell(cell, record.calls)
+        for call in (turn.reply or {}).get("calls", ()):
+            if call["name"] == SUBMIT:
+                yield Text(f"submits {brief(json.dumps(call['arguments'], ensure_ascii=False), _LONGEST_TEXT)}", "dim")
 
     def _cell(self, cell: Cell, calls: Sequence[Call]) -> Iterator[RenderableType]:
         end = {"ok": "", None: " · not finished"}.get(cell.outcome, f" · {cell.outcome}")
