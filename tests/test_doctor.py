@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_rlm import doctor
+from llm_rlm import RLM, doctor
+from llm_rlm.confining import Measure
+from llm_rlm.display.words import size
 from llm_rlm.doctor import Check, checks
 from llm_rlm.journal import Journal
+from llm_rlm.journal.schema import MIGRATIONS
 from llm_rlm.runs.run import journal_path
+from llm_rlm.testing import ScriptedModel
+from scripts import run, scripted, submit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +39,7 @@ def test_where_all_is_there_nothing_is_wrong(serve: Serve, temporary: Path) -> N
     journal.close()
     found = looked_at("chat")
     assert {check.state for check in found.values()} <= {"ok", "note"}
-    assert "1 runs, " in found["journal"].found
+    assert "1 run, " in found["journal"].found
     assert "starts and runs a cell" in found["sandbox"].found
     assert found["key"].found == "chat: none needed"
     assert (found["price"].state, found["window"].state) == ("note", "note")
@@ -75,6 +82,28 @@ def test_a_journal_that_others_may_read_is_a_problem() -> None:
 def test_a_journal_is_looked_at_and_not_made() -> None:
     assert doctor._journal(journal_path()).state == "ok"
     assert not journal_path().exists()
+
+
+def test_it_says_how_much_is_kept_for_later_runs() -> None:
+    root = scripted(run("await llm_query('a')\nawait llm_query('b')"), submit("done"))
+    RLM(root, ScriptedModel(lambda prompt: f"{prompt.prompt}ä", "sub")).ask("?", context="x")
+    assert doctor._journal(journal_path()).found.endswith("; 2 answers of 6 bytes for later runs")
+
+
+def test_a_journal_of_the_first_version_is_looked_at_as_it_is() -> None:
+    path = journal_path()
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(MIGRATIONS[0] + "pragma user_version = 1;")
+    path.chmod(0o600)
+    assert doctor._journal(path) == Check("journal", "ok", f"{path}: 0 runs, {size(path.stat().st_size)}, version 1")
+
+
+def test_a_measure_that_is_off_says_what_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    off = Measure("files", on=False, why="this kernel has no Landlock")
+    monkeypatch.setattr("llm_rlm.sandbox.hardening.status", lambda: [off])
+    (check,) = doctor._defence()
+    assert (check.name, check.state, check.found) == ("files", "note", "this kernel has no Landlock")
+    assert check.cure is not None
 
 
 def test_a_sandbox_that_does_not_start_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

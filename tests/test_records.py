@@ -61,7 +61,7 @@ def test_an_answer_that_an_earlier_run_paid_for_is_cached() -> None:
     again = ask()
     with records() as read:
         (call,) = read.record(again).calls
-    assert (call.state, call.took.input) == ("cached", None)
+    assert (call.state, call.took.input, call.took.seconds) == ("cached", None, 0)
 
 
 def test_a_child_run_is_known_by_the_call_that_began_it() -> None:

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llm_rlm import config, registry
+from llm_rlm.display import words
 from llm_rlm.errors import MissingKeyError, RLMError
+from llm_rlm.journal.cache import SERVING
 from llm_rlm.providers.models import find, key_for
 from llm_rlm.providers.prices import Prices, how_to_give
 from llm_rlm.runs.run import journal_path
@@ -39,6 +41,13 @@ _LEAST_FREE = 1 << 30
 _QUICK = 0.5
 """Seconds that looking through the journal may take."""
 _DAY = 86_400
+_ANSWERS = (
+    "select count(*), coalesce(sum(length(cast(text as blob))), 0) from calls"  # noqa: S608 - our own names
+    f" join texts on hash = response_hash where {SERVING}"
+)
+_HARDENING = (
+    "nothing to be done on another system than Linux; there a newer kernel has it, and docs/sandbox.md says what it adds"
+)
 _WORKER = "llm_rlm.sandbox.worker"
 
 
@@ -91,34 +100,56 @@ def _journal(path: Path) -> Check:
         return Check("journal", "ok", f"{path}: none yet, the first run makes it")
     try:
         size, mode = path.stat().st_size, stat.S_IMODE(path.stat().st_mode)
-        runs, version, sound = _look_through(path)
+        there = _look_through(path)
     except (OSError, sqlite3.Error) as problem:
         return Check("journal", "problem", f"{path} cannot be read: {problem}", f"move it away: mv {path} {path}.broken")
-    found = f"{path}: {runs:,} runs, {size / 1e6:,.1f} MB, version {version}"
-    if sound is None:
+    found = f"{path}: {words.counted(there.runs, 'run')}, {words.size(size)}, version {there.version}"
+    if there.answers is not None and there.bytes is not None:
+        found += f"; {words.counted(there.answers, 'answer')} of {words.size(there.bytes)} for later runs"
+    if there.sound is None:
         found += f"; too large to be looked through in {_QUICK} s"
-    elif sound != "ok":
-        return Check("journal", "problem", f"{found}; damaged: {sound}", f"move it away: mv {path} {path}.broken")
+    elif there.sound != "ok":
+        return Check("journal", "problem", f"{found}; damaged: {there.sound}", f"move it away: mv {path} {path}.broken")
     if sys.platform != "win32" and mode & 0o077:
         return Check("journal", "problem", f"{found}; others may read it (mode {mode:04o})", f"chmod 600 {path}")
     return Check("journal", "ok", found)
 
 
-def _look_through(path: Path) -> tuple[int, int, str | None]:
-    """How many runs, the version of the tables, and what SQLite says of the file; None if that takes too long."""
+@dataclass(frozen=True)
+class _Found:
+    """What a journal holds. None: that takes too long to know, or tables of that version do not say."""
+
+    version: int
+    runs: int
+    answers: int | None
+    """Those that serve later runs."""
+    bytes: int | None
+    """Of those answers."""
+    sound: str | None
+    """What SQLite says of the file."""
+
+
+def _look_through(path: Path) -> _Found:
     db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
         (version,) = db.execute("pragma user_version").fetchone()
         (runs,) = db.execute("select count(*) from runs").fetchone()
-        end = time.monotonic() + _QUICK
-        db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
-        try:
-            (sound,) = db.execute("pragma quick_check(1)").fetchone()
-        except sqlite3.OperationalError:
-            sound = None
+        answers, size = _quickly(db, _ANSWERS) or (None, None)
+        (sound,) = _quickly(db, "pragma quick_check(1)") or (None,)
     finally:
         db.close()
-    return runs, version, sound
+    return _Found(version, runs, answers, size, sound)
+
+
+def _quickly(db: sqlite3.Connection, query: str) -> tuple[Any, ...] | None:
+    """The first row; None if that takes too long, or the tables are of a version that has other columns."""
+    end = time.monotonic() + _QUICK
+    db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+    try:
+        row: tuple[Any, ...] = db.execute(query).fetchone()
+    except sqlite3.OperationalError:
+        return None
+    return row
 
 
 def _settings() -> Check:
@@ -196,7 +227,7 @@ def _defence() -> Iterator[Check]:
         yield Check("defence", "note", f"cannot be looked at: {problem}", "see the sandbox, above")
         return
     for measure in measures:
-        yield Check(measure.name, "ok" if measure.on else "note", measure.why)
+        yield Check(measure.name, "ok" if measure.on else "note", measure.why, None if measure.on else _HARDENING)
 
 
 class _NoCalls:

@@ -293,6 +293,21 @@ def test_the_second_ctrl_c_aborts_and_leaves_nothing_behind(serve: Serve, log: s
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.parametrize("form", ["--json", "--events"])
+def test_a_program_is_told_of_a_run_that_was_aborted(serve: Serve, log: str, form: str) -> None:
+    serve(run("print(await llm_query('hi'))"), Reply(fault="stall"))
+    process = _start("?", "-c", log, "-m", "chat", form)
+    _read_until(process, "turn 2: asking the root model")
+    process.send_signal(signal.SIGINT)
+    _read_until(process, "Stopping")
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    told = json.loads(stdout if form == "--json" else stdout.splitlines()[-1])
+    assert (process.returncode, told["finish"], told["answer"]) == (130, "interrupted", None)
+    assert told["calls"]["total"] == 1
+    assert stderr == f"Aborted. To go on: llm rlm resume {told['run_id']}\n"
+
+
 def test_sigterm_leaves_nothing_behind(serve: Serve, temporary: Path) -> None:
     serve(run("while True: pass"))
     process = _start("?", "-m", "chat", stdin=subprocess.PIPE)

@@ -71,6 +71,13 @@ def test_a_run_is_found_by_the_beginning_of_its_id() -> None:
     assert (done.exit_code, "there is no run 'nothing'" in done.stderr) == (2, True)
 
 
+def test_a_name_that_is_no_text_is_refused() -> None:
+    ask("print(1)")
+    done = llm_rlm("01m8\udc80")
+    assert done.exit_code == 2
+    assert "is no text" in done.stderr
+
+
 def test_without_a_run_it_says_so_and_makes_no_journal(user_path: Path) -> None:
     done = llm_rlm()
     assert (done.exit_code, "the journal has no run yet" in done.stderr) == (2, True)

@@ -62,3 +62,7 @@ def test_what_is_brief_is_one_line_of_at_most_so_many_characters(text: str, most
 
 def test_what_is_brief_says_where_it_was_cut() -> None:
     assert (brief("one two three", 8), brief("one\n two", 8)) == ("one two…", "one two")
+
+
+def test_what_may_be_of_any_length_is_one_line_and_whole() -> None:
+    assert brief("a\n\tb\x1b c " + "d" * 1000) == "a b\N{REPLACEMENT CHARACTER} c " + "d" * 1000

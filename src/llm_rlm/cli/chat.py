@@ -10,7 +10,7 @@ import click
 from .ask import OF_A_NEW_RUN, engine_of, model_options
 from .options import check_output, is_given, run_options
 from .resume import resuming
-from .running import ABORTED, Display, ended_by_sigterm, report, shown_as_usage
+from .running import ABORTED, Display, ended_by_sigterm, report, report_abort, shown_as_usage
 from .sources import are_given, source_options, sources_of
 from .telemetry import send_to_otel
 
@@ -93,8 +93,8 @@ def _ask(ctx: click.Context, session: Session, question: str, given: dict[str, A
     """Ask, and print what came of it. Returns what would be the exit code."""
     try:
         result = _finish(session, question, display)
-    except KeyboardInterrupt:
-        click.echo("Aborted", err=True)
+    except KeyboardInterrupt as interrupt:
+        report_abort(interrupt, display, given)
         ctx.exit(ABORTED)
     finally:
         display.flush()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from .output import print_json, tolerant
 from .running import FAILED
 
 _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
@@ -23,6 +22,7 @@ def doctor(ctx: click.Context, model: str | None, *, json_output: bool) -> None:
     from llm_rlm.doctor import checks  # noqa: PLC0415 - not needed for --help
     from llm_rlm.status import clean  # noqa: PLC0415 - likewise
 
+    tolerant()
     found = []
     for check in checks(model):
         found.append(check)
@@ -32,5 +32,5 @@ def doctor(ctx: click.Context, model: str | None, *, json_output: bool) -> None:
             if check.cure is not None:
                 click.echo(f"        → {clean(check.cure)}")
     if json_output:
-        click.echo(json.dumps([vars(check) for check in found], ensure_ascii=False, indent=2))
+        print_json([vars(check) for check in found])
     ctx.exit(FAILED if any(check.state == "problem" for check in found) else 0)

@@ -113,7 +113,7 @@ def _refuse(run: str, *, calls: bool) -> NoReturn:
 def _write(texts: Iterator[str], output: Path | None) -> None:
     if output is None:
         for text in texts:
-            click.echo(text, nl=False)
+            click.echo(text.encode(), nl=False)  # as Python and JSON have it, whatever the terminal
         return
     first = next(texts, "")  # what is wrong with the first run is known before the file is touched
     try:

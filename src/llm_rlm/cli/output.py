@@ -1,8 +1,9 @@
-"""How commands that show something print it: on a terminal in its width, with a pager; on a pipe plain."""
+"""How commands print what they show: on a terminal in its width, with a pager; on a pipe plain; for programs as JSON."""
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -26,12 +27,23 @@ def print_all(parts: Iterable[RenderableType]) -> None:
         for part in parts:
             console.print(part)
     text = captured.get()
-    if not terminal or text.count("\n") < console.height:
+    if not terminal:
+        tolerant()
+        click.echo("\n".join(line.rstrip() for line in text.split("\n")), nl=False)  # rich fills lines up
+        return
+    if text.count("\n") < console.height:
         tolerant()
         click.echo(text, nl=False)
         return
     os.environ.setdefault("LESS", "-FRX")  # as git does
     click.echo_via_pager(text)
+
+
+def print_json(value: object) -> None:
+    """Print JSON, in ASCII for a terminal, which would act on some of what JSON lets stand, and for what takes no UTF-8."""
+    tolerant()
+    is_utf = (sys.stdout.encoding or "ascii").lower().startswith("utf")
+    click.echo(json.dumps(value, ensure_ascii=sys.stdout.isatty() or not is_utf, indent=2))
 
 
 def console_for(*, terminal: bool) -> Console:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,14 @@ def report(run: str, output: str | None, *, open_it: bool, full: bool, force: bo
     if path is None:
         return
     click.echo(path)
-    if open_it and not webbrowser.open(path.resolve().as_uri()):
+    if open_it:
+        _show(path)
+
+
+def _show(path: Path) -> None:
+    import webbrowser  # noqa: PLC0415 - slow to import
+
+    if not webbrowser.open(path.resolve().as_uri()):
         click.echo("No browser could be opened.", err=True)
 
 

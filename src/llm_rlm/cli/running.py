@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import LIMITS
+from .output import print_json, tolerant
 from .telemetry import send_to_otel
 
 if TYPE_CHECKING:
@@ -57,11 +56,17 @@ class Display:
 
     @contextmanager
     def watching(self, asking: Asking) -> Iterator[None]:
-        """A Ctrl-C, or a reader of the events that goes away, asks for the best answer so far; the second Ctrl-C aborts."""
+        """A Ctrl-C, or a reader of the events that goes away, asks for the best answer so far; the second Ctrl-C aborts.
+
+        Then KeyboardInterrupt is raised, with what there is of the run.
+        """
         if self.lines is not None:
             self.lines.when_gone(lambda: _stop_aside(asking, self.status, "nobody reads the events any more"))
-        with stopped_by_ctrl_c(asking, self.status):
-            yield
+        try:
+            with stopped_by_ctrl_c(asking, self.status):
+                yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(asking.so_far) from None
 
     def flush(self) -> None:
         """Wait until all events are written."""
@@ -71,15 +76,12 @@ class Display:
 
 def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Observer], Asking | Result]) -> None:
     """Begin a run, wait for its end, print what came of it, and exit as it ended."""
-    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
-
     display = Display.of(given)
     try:
         with shown_as_usage(ctx):
             result = _run(begin, display)
     except KeyboardInterrupt as interrupt:
-        advice = "".join(f". To go on: llm rlm resume {run}" for run in interrupt.args if is_kept(given))
-        click.echo(f"Aborted{advice}", err=True)
+        report_abort(interrupt, display, given)
         ctx.exit(ABORTED)
     finally:
         display.flush()
@@ -111,11 +113,8 @@ def _run(begin: Callable[[Observer], Asking | Result], display: Display) -> Resu
             asking = begin(display.observer)
             if isinstance(asking, Result):
                 return asking
-            try:
-                with display.watching(asking):
-                    return asking.finish()
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(asking.run_id) from None
+            with display.watching(asking):
+                return asking.finish()
     except RunFailedError as failed:
         return failed.result
 
@@ -177,6 +176,20 @@ def report(result: Result, display: Display, given: Mapping[str, Any]) -> int:
     return code
 
 
+def report_abort(interrupt: KeyboardInterrupt, display: Display, given: Mapping[str, Any]) -> None:
+    """Tell of a run that a second Ctrl-C has ended, if one had begun; programs get the object that they wait for."""
+    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
+
+    advice = ""
+    for result in interrupt.args:
+        advice = f". To go on: llm rlm resume {result.run_id}" if is_kept(given) else ""
+        if display.lines is not None:
+            display.lines.finish(result)
+        elif given["json_output"]:
+            _print(result, given)
+    click.echo(f"Aborted{advice}", err=True)
+
+
 def _look_away() -> None:
     """Nobody reads stdout any more: what is left in its buffer is not worth an error at exit."""
     with suppress(io.UnsupportedOperation), open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device
@@ -187,11 +200,9 @@ def _print(result: Result, given: Mapping[str, Any]) -> None:
     """Print the answer, or all there is of the result where that was asked for."""
     from llm_rlm.status import clean, references, with_references  # noqa: PLC0415 - not needed for --help
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # an answer is printed whatever the terminal's encoding
+    tolerant()
     if given["json_output"]:
-        # A terminal would act on some of what JSON lets stand.
-        click.echo(json.dumps(result.as_dict(), ensure_ascii=sys.stdout.isatty(), indent=2))
+        print_json(result.as_dict())
     elif result.answer is not None and result.error is None:
         text = with_references(result)
         click.echo(clean(text) if sys.stdout.isatty() else text)
@@ -218,9 +229,8 @@ def _missed(result: Result, least: float | None) -> str | None:
 def _advice(result: Result, given: Mapping[str, Any]) -> str | None:
     """How to go on with a run that ended before its time, if it is kept."""
     from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.status import going_on  # noqa: PLC0415 - likewise
 
     if result.finish in {"submitted", "prose"} or not is_kept(given):
         return None
-    kind = result.limit["kind"] if result.limit is not None else None
-    more = f" --{LIMITS[kind].replace('_', '-')} MORE" if kind not in {None, "seconds"} else ""
-    return f"What was paid is kept. To go on: llm rlm resume {result.run_id}{more}"
+    return f"What was paid is kept. To go on: {going_on(result)}"

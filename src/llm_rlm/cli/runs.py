@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -11,7 +10,7 @@ from typing import Any
 
 import click
 
-from .output import console_for, print_all, tolerant
+from .output import console_for, print_all, print_json, tolerant
 from .reading import opened_journal
 
 _STATES = ("submitted", "prose", "limit", "interrupted", "error", "running", "crashed", "ended")
@@ -61,7 +60,7 @@ def runs(count: int, *, json_output: bool, **given: Any) -> None:  # noqa: ANN40
         ids = shortest(journal, [run.id for run in found])
         (known,) = journal.rows("select count(*) as runs from runs")
     if json_output:
-        click.echo(json.dumps(lists.as_json(found), ensure_ascii=False, indent=2))
+        print_json(lists.as_json(found))
     elif not found:
         none = "No runs yet: llm rlm QUESTION -c FILE makes the first, llm rlm demo shows one."
         click.echo("No runs like that." if known["runs"] else none, err=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
-from .output import print_all
+from .output import print_all, print_json
 from .reading import opened_journal
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def show(run: str, turn: int | None, *, calls: bool, full: bool, json_output: bo
     if json_output:
         from llm_rlm.showing import whole  # noqa: PLC0415 - not needed for --help
 
-        click.echo(json.dumps(whole.as_json(record, texts), ensure_ascii=False, indent=2))
+        print_json(whole.as_json(record, texts))
         return
     from llm_rlm.showing.one import View  # noqa: PLC0415 - not needed for --help
 

@@ -45,7 +45,9 @@ def clean(text: str) -> str:
     return text if text.isascii() and text.isprintable() else text.replace("\r\n", "\n").translate(_SHOWN)
 
 
-def brief(text: str, most: int) -> str:
-    """The beginning of a text, clean, in one line of at most so many characters."""
+def brief(text: str, most: int | None = None) -> str:
+    """A text, clean, in one line: its beginning, of at most so many characters, if it is longer than that."""
+    if most is None:
+        return " ".join(clean(text).split())
     words = " ".join(clean(text[: 4 * most]).split())
     return words if len(words) <= most and len(text) <= 4 * most else f"{words[: most - 1]}…"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from llm_rlm.errors import amount
 
-from .clean import clean
+from . import words
+from .clean import brief, clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,21 +24,22 @@ def closing(result: Result) -> Iterator[str]:
     for line in (_coverage(result), _skipped(result)):
         if line is not None:
             yield clean(line)
-    usage = result.usage
-    turns = "1 turn" if usage.turns == 1 else f"{usage.turns} turns"
     end = {
         "prose": "; taken from prose, not submitted",
         "limit": f"; the limit of {_limit(result)} was reached",
         "interrupted": "; interrupted",
     }.get(result.finish, "")
-    yield (
-        f"{turns}, {_calls(usage)}, {usage.input:,} + {usage.output:,} tokens, {cost(usage)}, "
-        f"{result.seconds:.1f} s, run {result.run_id}{end}"
-    )
+    yield f"{taken(result)}, run {result.run_id}{end}"
+
+
+def taken(result: Result) -> str:
+    """What a run took: `2 turns, 40 sub-calls (12 from the cache), 81,234 + 2,101 tokens, $0.04, 12.4 s`."""
+    usage = result.usage
+    turns, used = words.counted(usage.turns, "turn"), f"{usage.input:,} + {usage.output:,} tokens"
+    return f"{turns}, {_calls(usage)}, {used}, {cost(usage)}, {words.lasting(result.seconds)}"
 
 
 def _calls(usage: Usage) -> str:
-    total = usage.calls + usage.cached
     details = {
         "from the cache": usage.cached,
         "failed": usage.failed,
@@ -45,7 +47,7 @@ def _calls(usage: Usage) -> str:
         "unsettled": usage.unsettled,
     }
     told = ", ".join(f"{count:,} {what}" for what, count in details.items() if count)
-    return f"{total:,} sub-call{'s' if total != 1 else ''}" + (f" ({told})" if told else "")
+    return words.counted(usage.calls + usage.cached, "sub-call") + (f" ({told})" if told else "")
 
 
 def with_references(result: Result) -> str:
@@ -58,9 +60,7 @@ def references(result: Result) -> str:
     """The quotes of the answer, each with its place: `auth.log:812: "…"`."""
     lines = []
     for number, citation in enumerate(result.citations, start=1):
-        quote = " ".join(clean(citation["quote"]).split())
-        quote = quote if len(quote) <= _LONGEST_QUOTE else f"{quote[:_LONGEST_QUOTE]}…"
-        lines.append(f'[{number}] {_place(citation)}: "{quote}"')
+        lines.append(f'[{number}] {_place(citation)}: "{brief(citation["quote"], _LONGEST_QUOTE)}"')
     return "\n".join(lines)
 
 
@@ -78,17 +78,10 @@ def _coverage(result: Result) -> str | None:
     if coverage is None:
         return None
     least, late = ("", "") if coverage.complete else ("at least ", " (there was no time to look for all of it)")
-    line = f"{_percent(coverage.read)} of the input was read by code, {least}{_percent(coverage.sent)} reached a model{late}"
+    read, sent = words.percent(coverage.read), words.percent(coverage.sent)
+    line = f"{read} of the input was read by code, {least}{sent} reached a model{late}"
     untouched = coverage.untouched
     return line + (f"; untouched: {listed(untouched)}" if untouched else "")
-
-
-def _percent(share: float) -> str:
-    """A share as a person reads it: a little is not said to be nothing, nor nearly all to be all."""
-    shown = f"{share:.0%}"
-    if shown == "0%" and share > 0:
-        return "under 1%"
-    return "over 99%" if shown == "100%" and share < 1 else shown
 
 
 def _skipped(result: Result) -> str | None:
@@ -112,6 +105,13 @@ def _limit(result: Result) -> str:
 def cost(usage: Usage) -> str:
     """What is known of the cost, and what may come on top of it."""
     if usage.unpriced:
-        return f"cost unknown (but for {amount('cost', usage.cost)})" if usage.cost else "cost unknown"
+        return f"cost {words.cost(usage)}"
     possible = f" (up to {amount('cost', usage.possible_cost)} more)" if usage.possible_cost else ""
-    return f"{amount('cost', usage.cost)}{possible}"
+    return f"{words.cost(usage)}{possible}"
+
+
+def going_on(result: Result, *, parent: str | None = None) -> str:
+    """The command that goes on with a run that ended before its time; of a child run, with its parent."""
+    kind = result.limit["kind"] if result.limit is not None else None
+    more = f" --max-{kind} MORE" if kind not in {None, "seconds"} else ""
+    return f"llm rlm resume {parent or result.run_id}{more}"

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from .journal import Journal
 
-_SERVING = "state = 'answered' and servable and cached_from is null"
+SERVING = "state = 'answered' and servable and cached_from is null"
+"""What holds for a call whose answer may serve."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def serving(journal: Journal) -> list[Served]:
     rows = journal.rows(
         "select model, count(*) as answers, sum(length(cast(text as blob))) as bytes, min(ended) as oldest,"  # noqa: S608 - our own names
         " coalesce(sum(hits), 0) as hits, coalesce(sum(hits * cost), 0.0) as saved"
-        f" from (select model, response_hash, ended, cost, id from calls where {_SERVING}) as kept"
+        f" from (select model, response_hash, ended, cost, id from calls where {SERVING}) as kept"
         " join texts on hash = response_hash"
         " left join (select cached_from, count(*) as hits from calls where cached_from not null group by cached_from)"
         " on cached_from = kept.id group by model order by model"
@@ -47,7 +48,7 @@ def clear(journal: Journal, *, before: float, model: str | None = None) -> int:
 
     def work(db: sqlite3.Connection) -> int:
         done = db.execute(
-            f"update calls set servable = 0 where {_SERVING} and ended < ? and model = coalesce(?, model)",  # noqa: S608 - our own names
+            f"update calls set servable = 0 where {SERVING} and ended < ? and model = coalesce(?, model)",  # noqa: S608 - our own names
             (before, model),
         )
         return done.rowcount

@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from llm_rlm.errors import RLMError
+from llm_rlm.errors import RLMError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,12 +40,15 @@ class Commits:
             self._writer.join()
 
     def rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, Any]]:
-        """The rows of a query, as dicts. Raises RLMError where it cannot be read."""
+        """The rows of a query, as dicts. Raises RLMError where it cannot be read, UsageError for what is no text."""
         try:
             with self._lock:
                 cursor = self._db.execute(sql, parameters)
                 names = [column[0] for column in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor]
+        except UnicodeEncodeError as problem:  # arguments of a command may hold bytes that are no text
+            message = f"{problem.object!r} is no text that the journal could have"
+            raise UsageError(message) from problem
         except sqlite3.Error as problem:
             message = f"the journal cannot be read: {problem}"
             raise RLMError(message) from problem

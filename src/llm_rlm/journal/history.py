@@ -93,7 +93,7 @@ class PastRun:
     follows: str | None
     """The run before it in its session, if there is one."""
     process: str | None
-    """The process that has it, `ID:START`; None once it has ended."""
+    """Who has it, as `owner.claim` names it; None once it has ended."""
     finish: str | None
     limit: Mapping[str, Any] | None
     error: str | None

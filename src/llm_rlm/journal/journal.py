@@ -238,11 +238,11 @@ class Journal:
 
         Returns its id.
         """
-        return self._add_call(run_id, call, None, state="refused", shown_error=shown, error=why, ended=time.time())
+        return self._add_call(run_id, call, None, state="refused", shown_error=shown, error=why)
 
     def serve_call(self, run_id: str, call: CallRecord, kept: Kept) -> int:
         """Record a call that an answer of an earlier run serves. Returns its id."""
-        return self._add_call(run_id, call, kept.answer, state="answered", cached_from=kept.call, ended=time.time())
+        return self._add_call(run_id, call, kept.answer, state="answered", cached_from=kept.call)
 
     def retry_call(self, call: int, error: str, *, maybe_paid: bool) -> None:
         """Record that an attempt failed and another follows."""
@@ -331,9 +331,11 @@ class Journal:
         return Counter({row["key"]: row["times"] for row in rows})
 
     def _add_call(self, run_id: str, call: CallRecord, answer: str | None, **columns: object) -> int:
+        """Record a call that begins now, and that is over at once where it is not sent."""
         columns |= {"run_id": run_id, "cell": call.cell, "key": call.key, "occurrence": call.occurrence}
         columns |= {"model": call.model, "kind": call.kind}
-        columns = {"started": time.time()} | columns
+        now = time.time()
+        columns |= {"started": now, "ended": None if columns["state"] == "sent" else now}
 
         def work(db: sqlite3.Connection) -> int:
             kept = _keep(db, answer) if answer is not None else None

@@ -93,6 +93,8 @@ def is_alive(owner: str) -> bool:
     if int(number) == os.getpid():
         return owner in _here
     try:
-        return abs(psutil.Process(int(number)).create_time() - float(started)) < 1
+        process = psutil.Process(int(number))
+        is_same = abs(process.create_time() - float(started)) < 1
+        return is_same and process.status() != psutil.STATUS_ZOMBIE  # one that was killed, and whose parent does not look
     except psutil.Error:
         return False

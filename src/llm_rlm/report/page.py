@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from llm_rlm.display import words
 from llm_rlm.errors import amount
 
 from .texts import cut, visible
@@ -20,7 +21,7 @@ from .texts import cut, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .data import Report, Sum
+    from .data import Report
 
 _CHUNK = 400_000
 """Characters of texts that the script reads at once."""
@@ -29,8 +30,6 @@ _POLICY = (
     "default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:; base-uri 'none'; form-action 'none';"
     " require-trusted-types-for 'script'; trusted-types 'none'"
 )
-_KB = 1000.0
-_MINUTE, _HOUR = 60.0, 3600.0
 
 
 def render(report: Report) -> Iterator[str]:
@@ -75,10 +74,10 @@ def _environment(report: Report) -> Environment:
         "count": lambda number: f"{number:,}",
         "money": lambda usd: amount("cost", usd),
         "limit": lambda limit: amount(limit["kind"], limit["limit"]),
-        "cost": cost,
+        "cost": words.cost,
         "seconds": seconds,
-        "size": size,
-        "percent": percent,
+        "size": words.size,
+        "percent": words.percent,
         "when": _when,
         "json": lambda value: json.dumps(value, ensure_ascii=False, indent=2, default=str),
     }
@@ -92,41 +91,11 @@ def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever the template says
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def cost(total: Sum) -> str:
-    """What is known of a cost."""
-    if total.unpriced:
-        return f"unknown (but for {amount('cost', total.cost)})" if total.cost else "unknown"
-    return amount("cost", total.cost)
-
-
 def seconds(value: float | None) -> str:
-    """A time as a person reads it: `340 ms`, `12.4 s`, `3 min 20 s`."""
+    """A duration, exact where it is short: `340 ms`, `12.4 s`."""
     if value is None:
         return "no end"
-    if value < 1:
-        return f"{value * 1000:.0f} ms"
-    if value < _MINUTE:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    return f"{minutes} min {rest} s" if value < _HOUR else f"{minutes // 60:,} h {minutes % 60} min"
-
-
-def size(count: float) -> str:
-    """Bytes as a person reads them: `1.2 MB`."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < _KB:
-            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
-        count /= _KB
-    return f"{count:,.1f} TB"
-
-
-def percent(part: float, whole: float = 1.0) -> str:
-    """A share as a person reads it: a little is not said to be nothing, nor nearly all to be all."""
-    share = part / whole if whole else 1.0
-    shown = f"{share:.0%}"
-    if shown == "0%" and share > 0:
-        return "under 1%"
-    return "over 99%" if shown == "100%" and share < 1 else shown
+    return f"{value * 1000:.0f} ms" if value < 1 else words.lasting(value)
 
 
 def _when(moment: float) -> str:

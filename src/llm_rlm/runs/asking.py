@@ -83,6 +83,11 @@ class Asking:
         """The id of the run."""
         return self._run.id
 
+    @property
+    def so_far(self) -> Result:
+        """What there is of the run, for one that was interrupted and has ended without a result."""
+        return self._result("interrupted")
+
     def stop(self, why: str) -> None:
         """Stop spending, and let the root model give its best answer from what it has. Called from any thread."""
         self._loop.stop(why)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llm_rlm.display import words
+from llm_rlm.display.clean import brief
 from llm_rlm.runs.result import usage_as_dict
-
-from . import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def as_line(run: Listed) -> str:
     usage = run.usage
     usd = "" if usage.unpriced else f"{usage.cost:.6f}"
     numbers = (usage.turns, usage.calls + usage.cached, usage.input, usage.output, usd, f"{run.seconds:.1f}")
-    texts = (words.one_line(text) for text in (run.model, run.question))
+    texts = (brief(text) for text in (run.model, run.question))
     return "\t".join((run.id, str(words.iso(run.started)), run.state, *map(str, numbers), *texts))
 
 
@@ -89,10 +89,10 @@ def _row(run: Listed, short: str) -> dict[str, str]:
         "Turns": f"{usage.turns:,}",
         "Calls": f"{usage.calls + usage.cached:,}",
         "Tokens": words.tokens(usage.tokens),
-        "Cost": words.cost(usage),
+        "Cost": words.short_cost(usage),
         "Time": words.lasting(run.seconds),
-        "Model": words.one_line(run.model, 24),
-        "Question": words.one_line(run.question, 1000),
+        "Model": brief(run.model, 24),
+        "Question": brief(run.question, 1000),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,13 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from llm_rlm.display import words
+from llm_rlm.display.clean import brief, clean
+from llm_rlm.display.closing import going_on, taken, with_references
 from llm_rlm.journal.records import CRASHED, RUNNING
+from llm_rlm.root.names import SUBMIT
 from llm_rlm.runs.result import result_of
-from llm_rlm.status import clean, with_references
 
-from . import words
 from .whole import asked
 
 if TYPE_CHECKING:
@@ -70,6 +73,9 @@ class View:
         for cell in record.cells:
             if cell.turn == turn.number:
                 yield from self._cell(cell, record.calls)
+        for call in (turn.reply or {}).get("calls", ()):
+            if call["name"] == SUBMIT:
+                yield Text(f"submits {brief(json.dumps(call['arguments'], ensure_ascii=False), _LONGEST_TEXT)}", "dim")
 
     def _cell(self, cell: Cell, calls: Sequence[Call]) -> Iterator[RenderableType]:
         end = {"ok": "", None: " · not finished"}.get(cell.outcome, f" · {cell.outcome}")
@@ -135,23 +141,10 @@ def _tail(record: Record, most: int | None) -> Iterator[RenderableType]:
         yield Text(f"skipped: {clean(skipped['name'])} ({clean(skipped['reason'])})", "dim")
     for child in record.children:
         yield Text(f"child run: {child}", "dim")
-    usage = result.usage
-    calls = words.counted(usage.calls + usage.cached, "sub-call")
-    cached = f" ({usage.cached:,} from the cache)" if usage.cached else ""
     yield Text()
-    yield Text(
-        f"{words.counted(usage.turns, 'turn')}, {calls}{cached}, {usage.input:,} + {usage.output:,} tokens,"
-        f" {words.cost(usage)}, {words.lasting(result.seconds)}"
-    )
+    yield Text(taken(result))
     if record.state in _CAN_GO_ON and "asked" in record.run.settings:  # LLM's own chain cannot be gone on with
-        yield Text(f"To go on: {_resume(record)}", "yellow")
-
-
-def _resume(record: Record) -> str:
-    """The command that goes on with a run: of a child run, with its parent."""
-    limit = record.run.limit
-    more = f" --max-{limit['kind']} MORE" if limit is not None and limit["kind"] != "seconds" else ""
-    return f"llm rlm resume {record.run.parent or record.run.id}{more}"
+        yield Text(f"To go on: {going_on(result, parent=record.run.parent)}", "yellow")
 
 
 def _covered(coverage: Coverage, most: int | None) -> Table:
@@ -159,14 +152,12 @@ def _covered(coverage: Coverage, most: int | None) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for share in coverage.documents[:most]:
-        size = share.size or 1
-        table.add_row(
-            Text(words.one_line(share.name)), f"{share.size:,}", f"{share.read / size:.0%}", f"{share.sent / size:.0%}"
-        )
+        read, sent = (words.percent(part, share.size) for part in (share.read, share.sent))
+        table.add_row(Text(brief(share.name)), f"{share.size:,}", read, sent)
     more = len(coverage.documents) - len(coverage.documents[:most])
     if more:
         table.add_row(f"… and {more:,} more: --full", "", "", "")
-    table.add_row("all of the input", "", f"{coverage.read:.0%}", f"{coverage.sent:.0%}", style="dim")
+    table.add_row("all of the input", "", words.percent(coverage.read), words.percent(coverage.sent), style="dim")
     return table
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from llm_rlm.display import words
 from llm_rlm.runs.result import result_of
-
-from . import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,88 @@
+"""How commands print, on terminals and pipes of all kinds."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.syntax import Syntax
+from rich.text import Text
+
+from llm_rlm import RLM
+from llm_rlm.cli.output import print_all, print_json
+from llm_rlm.testing import ScriptedModel
+from scripts import run, scripted, submit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOSTILE = "\x1b[2J\u202e\udc80 \u00e9 \u8868"
+
+
+class Stream(io.TextIOWrapper):
+    """A stdout that is a terminal, or is not."""
+
+    def __init__(self, encoding: str, *, terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding)
+        self._is_terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    @property
+    def written(self) -> bytes:
+        self.flush()
+        held = self.buffer
+        assert isinstance(held, io.BytesIO)
+        return held.getvalue()
+
+
+@pytest.fixture
+def stdout(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stream]:
+    def put(encoding: str = "utf-8", *, terminal: bool = False) -> Stream:
+        stream = Stream(encoding, terminal=terminal)
+        monkeypatch.setattr("sys.stdout", stream)
+        return stream
+
+    return put
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252", "shift-jis"])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_json_is_json_in_any_encoding(stdout: Callable[..., Stream], encoding: str, *, terminal: bool) -> None:
+    stream = stdout(encoding, terminal=terminal)
+    print_json({"text": HOSTILE})
+    assert json.loads(stream.written.decode(encoding)) == {"text": HOSTILE}
+
+
+def test_json_for_a_terminal_has_nothing_that_it_would_act_on(stdout: Callable[..., Stream]) -> None:
+    stream = stdout(terminal=True)
+    print_json(HOSTILE)
+    assert stream.written.isascii()
+    assert b"\x1b" not in stream.written
+
+
+def test_lines_on_a_pipe_end_where_their_text_ends(stdout: Callable[..., Stream]) -> None:
+    stream = stdout()
+    print_all([Text("one"), Syntax("x = 1", "python")])
+    assert stream.written == b"one\nx = 1\n"
+
+
+def test_signs_that_an_encoding_lacks_are_written_as_escapes(stdout: Callable[..., Stream]) -> None:
+    stream = stdout("latin-1")
+    print_all([Text("caf\u00e9 \u8868")])
+    assert stream.written == b"caf\xe9 \\u8868\n"
+
+
+@pytest.mark.parametrize("command", [["runs", "--json"], ["show", "--json"], ["show"], ["export"], ["doctor"]])
+def test_commands_work_where_the_encoding_is_not_utf_8(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    RLM(scripted(run(f"print({HOSTILE!r})"), submit("\u8868")), ScriptedModel(str, "sub")).ask("\u8868?", context="x")
+    last = ["last"] * (command == ["export"])
+    done = subprocess.run([sys.executable, "-m", "llm", "rlm", *command, *last], capture_output=True, check=False)  # noqa: S603 - our own
+    assert b"Traceback" not in done.stderr
+    assert done.stdout
