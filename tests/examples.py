@@ -12,6 +12,14 @@ _BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 
+_PIPE = re.compile(r"""\|(?=(?:[^'"]|'[^']*'|"[^"]*")*$)""")
+
+
+def is_plain(command: str) -> bool:
+    """Whether no shell is needed to run a command."""
+    words = list(shlex.shlex(command, posix=True, punctuation_chars=True))
+    return not any(set(word) <= set("|&;<>()") for word in words) and "$" not in command
+
 
 @dataclass(frozen=True)
 class Block:
@@ -35,10 +43,9 @@ class Command:
     shown: str
 
     @property
-    def is_plain(self) -> bool:
-        """Whether no shell is needed to run it."""
-        words = list(shlex.shlex(self.line, posix=True, punctuation_chars=True))
-        return words[0] == "llm" and not any(set(word) <= set("|&;<>()") for word in words) and "$" not in self.line
+    def parts(self) -> list[str]:
+        """The commands that it is made of, with pipes between them."""
+        return [part.strip() for part in _PIPE.split(self.line)]
 
     def fits(self, output: str) -> bool:
         """Whether it printed what the page says. `…` stands for anything, on a line of its own for any lines."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner
 from llm.cli import cli
 
-from examples import Block, Command, blocks, commands
+from examples import Block, Command, blocks, commands, is_plain
 from llm_rlm import RLM
 from llm_rlm.testing import Reply, ScriptedModel, ScriptedServer, tool_outputs
 from scripts import run, submit
@@ -108,29 +113,60 @@ def _run_all(steps: list[Command]) -> None:
         if step.line == "echo $?":
             output = str(code)
         else:
-            code, output = _here(step.line) if step.is_plain else _in_shell(step.line)
+            code, output = _run(step.parts)
             assert code == 0 or (after is not None and after.line == "echo $?"), output
         assert step.fits(output), f"$ {step.line}\n{output}\n--- and not\n{step.shown}"
 
 
-def _here(line: str) -> tuple[int, str]:
-    """The exit code of a command in this process, and what it printed on stdout and stderr."""
-    result = CliRunner().invoke(cli, shlex.split(line)[1:])
+def _run(parts: list[str]) -> tuple[int, str]:
+    """The exit code of commands with pipes between them, and what is seen: all of the last, and errors of the others."""
+    code, given, seen = 0, b"", ""
+    for part in parts:
+        done = _part(part, given)
+        code, given = done.code or code, done.stdout
+        seen += done.seen if part is parts[-1] else done.stderr
+    return code, seen
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What came of a command."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+    seen: str
+    """Both, in the order in which they were written."""
+
+
+def _part(command: str, given: bytes) -> _Done:
+    """Run a command: in this process if it is LLM's or a program of the page's own, since starting Python takes long."""
+    match shlex.split(command) if is_plain(command) else []:
+        case ["llm", *arguments]:
+            return _llm(arguments, given)
+        case ["python", name, *_] as words if name.endswith(".py"):
+            return _program(words[1:])
+        case _:
+            return _in_shell(command, given)
+
+
+def _llm(arguments: list[str], given: bytes) -> _Done:
+    result = CliRunner().invoke(cli, arguments, input=given)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return result.exit_code, result.output
+    return _Done(result.exit_code, result.stdout_bytes, result.stderr, result.output)
 
 
-def _in_shell(line: str) -> tuple[int, str]:
-    """Likewise, of a command as a shell runs it."""
+def _program(words: list[str]) -> _Done:
+    out, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(errors), mock.patch.object(sys, "argv", words):
+        runpy.run_path(words[0], run_name="__main__")
+    return _Done(0, out.getvalue().encode(), errors.getvalue(), errors.getvalue() + out.getvalue())
+
+
+def _in_shell(command: str, given: bytes) -> _Done:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(  # noqa: S603 - our own document
-        ["bash", "-o", "pipefail", "-c", line],  # noqa: S607 - the reader's shell
-        env=os.environ | {"PATH": path},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout
+    line = ["bash", "-o", "pipefail", "-c", command]
+    done = subprocess.run(line, env=os.environ | {"PATH": path}, input=given, capture_output=True, check=False)  # noqa: S603 - our own document
+    errors = done.stderr.decode()
+    return _Done(done.returncode, done.stdout, errors, errors + done.stdout.decode())
