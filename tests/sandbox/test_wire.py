@@ -24,7 +24,7 @@ def test_a_malformed_call_is_refused(call: object) -> None:
 def test_a_text_that_no_guest_lets_through_is_refused(field: str) -> None:
     call = {"id": 1, "prompt": "a", field: "x" * MOST_PROMPT_CHARACTERS}
     assert len(str(getattr(wire.to_request(call, replay=False), field))) == MOST_PROMPT_CHARACTERS
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         wire.to_request({**call, field: "x" * (MOST_PROMPT_CHARACTERS + 1)}, replay=False)
 
 
