@@ -12,6 +12,7 @@ import stat
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,10 @@ from .worker import UNPACKED_TO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+_PREFIX = "pyeryx-"
+_KEPT_UNUSED = 90 * 86_400.0
+"""Seconds. The time at which a folder was last changed is that at which a worker was last started with it."""
 
 _lock = threading.Lock()
 """Guards that a process unpacks once."""
@@ -38,6 +43,9 @@ def folder(unpack: Callable[[Mapping[str, str]], object]) -> Path:
                 _put_in_place(new, made)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
+            _remove_unused(home)
+        with suppress(OSError):
+            os.utime(made)
         return made
 
 
@@ -60,8 +68,16 @@ def _put_in_place(new: Path, made: Path) -> None:
             raise
 
 
+def _remove_unused(home: Path) -> None:
+    """Remove other versions that no worker was started with for long."""
+    for other in home.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if other.lstat().st_mtime < time.time() - _KEPT_UNUSED:
+                shutil.rmtree(other, ignore_errors=True)
+
+
 def _name() -> str:
-    return f"pyeryx-{metadata.version('pyeryx')}"
+    return f"{_PREFIX}{metadata.version('pyeryx')}"
 
 
 def _home() -> Path:
