@@ -486,3 +486,16 @@ def test_the_worker_ends_with_a_host_that_was_killed_and_leaves_no_directory() -
     assert host.returncode == -signal.SIGKILL
     assert until(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
     assert not Path(directory).exists()
+
+
+def test_a_task_that_prints_for_ever_costs_no_variables_when_the_worker_is_lost(session: Notebook) -> None:
+    session.run("kept = 1")
+    session.run(
+        "import asyncio\nasync def chatter():\n    while True:\n"
+        "        print('still here', end=' ')\n        await asyncio.sleep(0)\n"
+        "task = asyncio.create_task(chatter())\nmade = 2"
+    )
+    lost = session.run("import os\nos._exit(1)")
+    assert lost.outcome == "lost"
+    assert not [note for note in lost.notes if "gone" in note]
+    assert "\n1 2\n" in session.run("print()\nprint(kept, made)").output

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,28 @@ def test_what_is_forgotten_is_unpacked_again(cache: Path) -> None:
     unpacked.folder(unpack)
     assert unpack.times == 2
     assert made.parent == cache
+
+
+def test_other_versions_that_were_not_used_for_long_are_removed_when_one_is_made(cache: Path) -> None:
+    long_ago = time.time() - 100 * 86_400
+    made = unpacked.folder(Unpacking())
+    old, used = cache / "pyeryx-0.9.0", cache / "pyeryx-0.10.0"
+    for path in (old, used):
+        path.mkdir()
+    os.utime(old, (long_ago, long_ago))
+    unpacked.folder(Unpacking())
+    assert old.exists()
+    unpacked.forget()
+    unpacked.folder(Unpacking())
+    assert set(cache.iterdir()) == {made, used}
+
+
+def test_a_version_is_in_use_while_workers_are_started_with_it(cache: Path) -> None:
+    made = unpacked.folder(Unpacking())
+    os.utime(made, (0, 0))
+    unpacked.folder(Unpacking())
+    assert made.stat().st_mtime > time.time() - 3600
+    assert list(cache.iterdir()) == [made]
 
 
 def test_a_session_runs_on_what_its_own_user_has_unpacked(cache: Path, make: Make) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from llm_rlm.calls import CallReply, CallRequest
 from llm_rlm.sandbox import wire
+from llm_rlm.sandbox.guest.calls import MOST_PROMPT_CHARACTERS
 from llm_rlm.sandbox.types import Answer, MissingVariableError, NotAnAnswerError, Variable
 
 
@@ -17,6 +18,14 @@ def test_a_call_is_read_with_all_its_fields() -> None:
 def test_a_malformed_call_is_refused(call: object) -> None:
     with pytest.raises((TypeError, KeyError)):
         wire.to_request(call, replay=False)
+
+
+@pytest.mark.parametrize("field", ["prompt", "system", "schema", "payload"])
+def test_a_text_that_no_guest_lets_through_is_refused(field: str) -> None:
+    call = {"id": 1, "prompt": "a", field: "x" * MOST_PROMPT_CHARACTERS}
+    assert len(str(getattr(wire.to_request(call, replay=False), field))) == MOST_PROMPT_CHARACTERS
+    with pytest.raises(ValueError, match=r"^$"):
+        wire.to_request({**call, field: "x" * (MOST_PROMPT_CHARACTERS + 1)}, replay=False)
 
 
 def test_a_reply_says_only_what_there_is() -> None:

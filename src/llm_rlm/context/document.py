@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from llm_rlm import leftovers
 from llm_rlm.errors import RLMError
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class Spool:
     def __init__(self) -> None:
         """Nothing is made before it is needed."""
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._held: int | None = None
         self._count = 0
         self._lock = threading.Lock()
         """Guards that there is one folder, and that no two files have the same name."""
@@ -126,7 +128,9 @@ class Spool:
         """The path of a new file. Called from any thread. Raises OSError."""
         with self._lock:
             if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="llm-rlm-", ignore_cleanup_errors=True)
+                leftovers.sweep_once(Path(tempfile.gettempdir()))
+                self._folder = tempfile.TemporaryDirectory(prefix=f"{leftovers.HELD}texts-", ignore_cleanup_errors=True)
+                self._held = leftovers.hold_folder(self._folder.name)
             self._count += 1
             return Path(self._folder.name) / f"{self._count}"
 
@@ -135,3 +139,6 @@ class Spool:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None

@@ -97,7 +97,7 @@ class Connection:
             return
         try:
             requests = [wire.to_request(call, replay=self.replaying) for call in frame["calls"]]
-        except (TypeError, KeyError):
+        except (TypeError, KeyError, ValueError):
             worker.kill("it broke the protocol: a malformed call")
             return
         if not self.calls.ask(requests):

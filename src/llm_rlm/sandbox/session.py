@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from contextlib import contextmanager
@@ -27,8 +28,7 @@ _REPLAY_GRACE = 10.0
 _SLOWEST = 4e6
 """Characters of a value that come in a second at least, beyond the time of a cell."""
 
-# Shows whether cells can still run. A task of an earlier cell may print before it.
-_PROBE, _PROBE_SHOWS = "print('still here')", "still here\n"
+# The cell that shows whether cells can still run.
 _NOBODY = 0
 _PROBE_LIMIT = 4.0
 _PROBE_OUTPUT = 4096
@@ -293,12 +293,13 @@ class Session:
 
     def _still_works(self) -> bool:
         """Whether a cell can run after the last of the finished ones. It is nobody's cell, and leaves nothing behind."""
-        cell = Cell(_NOBODY, _PROBE, min(self._cell_limit, _PROBE_LIMIT), _PROBE_OUTPUT)
+        shown = secrets.token_hex(8)  # tasks of earlier cells may print before and after it
+        cell = Cell(_NOBODY, f"print({shown!r})", min(self._cell_limit, _PROBE_LIMIT), _PROBE_OUTPUT)
         done = self._attempt(cell, _ignore, lambda: None)
         handler = self._connection.calls.handler
         assert handler is not None
         handler.begin_cell(self._past[-1].number)  # what tasks of cells ask between two cells is asked by the last
-        return done.result.output.endswith(_PROBE_SHOWS)
+        return done.lost is None and shown in done.result.output
 
     def _give_up(self, replay: notes.Replay, index: int, why: str) -> int:
         """Note which cell is the first that is not restored, and why; how many finished cells are left."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_rlm import leftovers
 from llm_rlm.errors import SandboxError
 
 from .connection import Connection
@@ -64,8 +65,9 @@ class _Spare:
     """A worker, and the file that its context is written to."""
 
     def __init__(self) -> None:
-        file, self._path = tempfile.mkstemp(prefix="llm-rlm-spare-")
-        os.close(file)
+        file, self._path = tempfile.mkstemp(prefix=f"{leftovers.HELD}spare-")
+        leftovers.hold(file)
+        self._held = os.fdopen(file)
         try:
             self._connection = Connection([(self._path, MOUNTED_AT)])
         except BaseException:
@@ -90,5 +92,6 @@ class _Spare:
         self._connection.close()
 
     def _remove(self) -> None:
+        self._held.close()
         with suppress(OSError):
             Path(self._path).unlink(missing_ok=True)

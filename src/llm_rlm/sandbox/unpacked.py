@@ -23,8 +23,11 @@ from .worker import UNPACKED_TO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_NEW, _ASIDE = ".new-", ".old-"
-_DAY = 86_400
+_NEW, _ASIDE, _PREFIX = ".new-", ".old-", "pyeryx-"
+_DAY = 86_400.0
+_KEPT = {_NEW: _DAY, _ASIDE: _DAY, _PREFIX: 90 * _DAY}
+"""Seconds since a folder was made, put aside, or a worker was last started with it: by then nobody needs it any more."""
+
 _lock = threading.Lock()
 """Guards that a process unpacks once."""
 
@@ -37,11 +40,13 @@ def folder(unpack: Callable[[Mapping[str, str]], object]) -> Path:
         if not made.is_dir():
             new = Path(tempfile.mkdtemp(prefix=_NEW, dir=home))
             try:
-                _remove_old(home)
                 unpack(environment(new))
                 _put_in_place(new, made)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
+            _remove_old(home)
+        with suppress(OSError):
+            os.utime(made)
         return made
 
 
@@ -60,14 +65,6 @@ def environment(folder: Path) -> dict[str, str]:
     return dict.fromkeys((UNPACKED_TO, "TMP", "TEMP") if sys.platform == "win32" else (UNPACKED_TO,), str(folder))
 
 
-def _remove_old(home: Path) -> None:
-    """Remove what was put aside, or left by a process that was killed, a day ago or earlier."""
-    for path in home.glob(".*"):
-        with suppress(OSError):
-            if path.name.startswith((_NEW, _ASIDE)) and time.time() - path.stat().st_mtime > _DAY:
-                shutil.rmtree(path, ignore_errors=True)
-
-
 def _put_in_place(new: Path, made: Path) -> None:
     try:
         new.rename(made)
@@ -76,8 +73,17 @@ def _put_in_place(new: Path, made: Path) -> None:
             raise
 
 
+def _remove_old(home: Path) -> None:
+    """Remove what processes that were killed have left, what was put aside, and versions that are not used any more."""
+    for path in home.iterdir():
+        kept = next((seconds for prefix, seconds in _KEPT.items() if path.name.startswith(prefix)), None)
+        with suppress(OSError):
+            if kept is not None and path.lstat().st_mtime < time.time() - kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 def _name() -> str:
-    return f"pyeryx-{metadata.version('pyeryx')}"
+    return f"{_PREFIX}{metadata.version('pyeryx')}"
 
 
 def _home() -> Path:

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from llm_rlm import leftovers
+
 MOUNTED_AT = "/window"
 """The path of the file in the guest."""
 
@@ -38,7 +40,9 @@ class Window:
     def __init__(self) -> None:
         """Make the file, in memory where the system has such a folder. Raises OSError."""
         folder = _IN_MEMORY if sys.platform == "linux" and os.access(_IN_MEMORY, os.W_OK) else None
-        self._file, self.path = tempfile.mkstemp(prefix="llm-rlm-window-", dir=folder)
+        leftovers.sweep_once(Path(folder or tempfile.gettempdir()))
+        self._file, self.path = tempfile.mkstemp(prefix=f"{leftovers.HELD}window-", dir=folder)
+        leftovers.hold(self._file)
         os.write(self._file, bytes(_BODY))
 
     def show(self, number: int, status: Status, body: bytes) -> None:

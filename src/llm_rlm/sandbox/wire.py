@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_rlm.calls import CallReply, CallRequest
 
+from .guest.calls import MOST_PROMPT_CHARACTERS
 from .types import Answer, MissingVariableError, NotAnAnswerError, Variable
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def clean(text: str) -> str:
 
 
 def to_request(call: object, *, replay: bool) -> CallRequest:
-    """A call that the guest asks for. Raises TypeError or KeyError for what no driver would send."""
+    """A call that the guest asks for. Raises TypeError, KeyError or ValueError for what no driver would send."""
     if not isinstance(call, dict) or not isinstance(call["id"], int):
         raise TypeError
     return CallRequest(
@@ -97,8 +98,11 @@ def _kind(value: object) -> CallKind:
 
 
 def _text(value: object) -> str:
+    """Text of no more characters than the guest lets through, which code in it can pass by."""
     if not isinstance(value, str):
         raise TypeError
+    if len(value) > MOST_PROMPT_CHARACTERS:
+        raise ValueError
     return clean(value)
 
 

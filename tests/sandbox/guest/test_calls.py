@@ -135,6 +135,8 @@ def test_a_prompt_too_long_to_send_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(calls, "MOST_PROMPT_CHARACTERS", 5)
     with pytest.raises(ValueError, match="prompt has 6 characters; at most 5 can be sent"):
         calls.request("a" * 6, None, None, None)
+    with pytest.raises(ValueError, match="schema has 18 characters; at most 5 can be sent"):
+        calls.request("a", None, None, {"type": "object"})
 
 
 def test_a_schema_may_be_a_dict_or_concise() -> None:

@@ -267,6 +267,6 @@ def _schema(value: object) -> str:
     if isinstance(value, str):
         return text_of("schema", value)
     if isinstance(value, dict):
-        return encode(value)
+        return text_of("schema", encode(value))
     message = f"schema must be a JSON Schema (dict) or LLM's concise schema string, not {type(value).__name__}"
     raise TypeError(message)

@@ -171,7 +171,7 @@ def _ours() -> tuple[str, ...]:
 
 def _of_the_next(after: Sequence[CellResult], price: Price) -> Iterator[str]:
     working, failing = after
-    if price != "gone" and not working.output.endswith(_WELL):  # before it comes what tasks have printed meanwhile
+    if price != "gone" and _WELL not in working.output:  # before and after it comes what tasks have printed
         yield f"the next cell showed {working.output[:500]!r}"
     if "in fails\n    return kept_nowhere" not in failing.output or not failing.output.endswith(_FAILED):
         yield f"a cell with an error showed {failing.output[-500:]!r}"

@@ -1,0 +1,84 @@
+"""Temporary files that are known to be nobody's once their process is dead, and are then removed by a later one.
+
+Who makes one holds a lock on it, which the system lets go when the process ends, however it does. A number of a process in
+the name would not do: it is given again, and processes of other containers have others.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING
+
+if sys.platform != "win32":
+    import fcntl
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HELD = "llm-rlm-held-"
+"""How the names begin of what is held."""
+
+_LEAST_AGE = 600.0
+"""Seconds without a change, after which what nobody holds was left: between being made and held, a file is nobody's."""
+
+
+def hold(file: int) -> None:
+    """Hold an open file or folder until it is closed. Where locks are not to be had, later processes cannot hold it either."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def hold_folder(path: str) -> int | None:
+    """Hold a folder; the descriptor that is to be closed in the end, None where the system has none for folders."""
+    if sys.platform == "win32":
+        return None
+    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    hold(file)
+    return file
+
+
+@cache
+def sweep_once(folder: Path) -> None:
+    """Remove what dead processes have left in a folder; a process looks there once."""
+    sweep(folder)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove what dead processes of this user have left in a folder, and say what that was."""
+    return [path for path in folder.glob(f"{HELD}*") if _is_old(path) and _remove_if_nobodys(path)]
+
+
+def _is_old(path: Path) -> bool:
+    """Whether it is ours, and has not been changed for some time."""
+    if sys.platform == "win32":
+        return False
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return status.st_uid == os.getuid() and status.st_mtime < time.time() - _LEAST_AGE
+
+
+def _remove_if_nobodys(path: Path) -> bool:
+    if sys.platform == "win32":
+        return False
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+    except OSError:  # it is held, or gone meanwhile
+        return False
+    finally:
+        os.close(file)
+    return True
