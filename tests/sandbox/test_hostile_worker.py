@@ -261,7 +261,7 @@ def test_a_worker_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_worker_that_takes_no_replies_does_not_hold_up_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipes, "_TAKE_LIMIT", 0.3)
+    monkeypatch.setattr(pipes, "_TAKE_LIMIT", 3.0)  # it has to come up within it
     program = """
 import os, struct, json
 def read(n):

@@ -123,7 +123,17 @@ def test_other_versions_that_were_not_used_for_long_are_removed_when_one_is_made
     assert old.exists()
     unpacked.forget()
     unpacked.folder(Unpacking())
-    assert set(cache.iterdir()) == {made, used}
+    (aside,) = cache.glob(".old-*")
+    assert set(cache.iterdir()) == {made, used, aside}
+
+
+def test_what_was_put_aside_a_day_ago_is_removed_when_one_is_made(cache: Path) -> None:
+    unpacked.folder(Unpacking())
+    unpacked.forget()
+    (aside,) = cache.iterdir()
+    os.utime(aside, (0, 0))
+    made = unpacked.folder(Unpacking())
+    assert list(cache.iterdir()) == [made]
 
 
 def test_a_version_is_in_use_while_workers_are_started_with_it(cache: Path) -> None:
