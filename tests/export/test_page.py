@@ -43,5 +43,5 @@ def test_the_time_that_a_collector_has_is_as_the_page_says() -> None:
 
 
 def test_the_schema_that_the_page_names_is_one() -> None:
-    (path,) = re.findall(r"\((schemas/[^)]*)\)", PAGE)
+    (path,) = re.findall(r"\((?:\.\./)?(schemas/[^)]*)\)", PAGE)
     jsonschema.Draft202012Validator.check_schema(json.loads((DOCS / path).read_text("utf-8")))
