@@ -18,7 +18,7 @@ from llm_rlm.testing import ScriptedModel
 from scripts import run, scripted, submit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 HOSTILE = "\x1b[2J\u202e\udc80 \u00e9 \u8868"
 
@@ -70,6 +70,32 @@ def test_lines_on_a_pipe_end_where_their_text_ends(stdout: Callable[..., Stream]
     stream = stdout()
     print_all([Text("one"), Syntax("x = 1", "python")])
     assert stream.written == b"one\nx = 1\n"
+
+
+def test_a_part_is_written_before_the_next_is_made(stdout: Callable[..., Stream]) -> None:
+    stream, seen = stdout(), []
+
+    def parts() -> Iterator[Text]:
+        for name in ("one", "two"):
+            yield Text(name)
+            seen.append(stream.written)
+
+    print_all(parts())
+    assert seen == [b"one\n", b"one\ntwo\n"]
+
+
+@pytest.mark.parametrize(("lines", "is_paged"), [(3, False), (300, True)])
+def test_a_terminal_gets_a_pager_for_what_does_not_fit(
+    stdout: Callable[..., Stream], monkeypatch: pytest.MonkeyPatch, lines: int, *, is_paged: bool
+) -> None:
+    stream, paged = stdout(terminal=True), []
+    monkeypatch.setattr("click.echo_via_pager", lambda texts: paged.append("".join(texts)))
+    monkeypatch.setenv("LINES", "24")
+    monkeypatch.setenv("LESS", "")
+    print_all(Text(str(number)) for number in range(lines))
+    text = "".join(paged) if is_paged else stream.written.decode()
+    assert text.split() == [str(number) for number in range(lines)]
+    assert bool(paged) == is_paged
 
 
 def test_signs_that_an_encoding_lacks_are_written_as_escapes(stdout: Callable[..., Stream]) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -20,23 +21,29 @@ _PLAIN_WIDTH = 100
 
 
 def print_all(parts: Iterable[RenderableType]) -> None:
-    """Print what rich can draw: on a terminal by a pager, where it does not fit, and with colours."""
+    """Print what rich can draw, each part as soon as it is drawn: on a terminal by a pager, where it does not fit."""
     terminal = sys.stdout.isatty()
     console = console_for(terminal=terminal)
-    with console.capture() as captured:
-        for part in parts:
-            console.print(part)
-    text = captured.get()
+    texts = (_drawn(console, part) for part in parts)
+    tolerant()
     if not terminal:
-        tolerant()
-        click.echo("\n".join(line.rstrip() for line in text.split("\n")), nl=False)  # rich fills lines up
+        for text in texts:
+            click.echo("\n".join(line.rstrip() for line in text.split("\n")), nl=False)  # rich fills lines up
         return
-    if text.count("\n") < console.height:
-        tolerant()
-        click.echo(text, nl=False)
-        return
-    os.environ.setdefault("LESS", "-FRX")  # as git does
-    click.echo_via_pager(text)
+    first: list[str] = []
+    for text in texts:
+        first.append(text)
+        if sum(each.count("\n") for each in first) >= console.height:
+            os.environ.setdefault("LESS", "-FRX")  # as git does
+            click.echo_via_pager(chain(first, texts))
+            return
+    click.echo("".join(first), nl=False)
+
+
+def _drawn(console: Console, part: RenderableType) -> str:
+    with console.capture() as captured:
+        console.print(part)
+    return captured.get()
 
 
 def print_json(value: object) -> None:
