@@ -26,7 +26,6 @@ from llm_rlm.sandbox import (
     errand,
     mailbox,
     pending,
-    pipes,
     unpacked,
 )
 from llm_rlm.sandbox.client import check
@@ -252,7 +251,7 @@ def test_in_whatever_order_frames_come_a_session_goes_on_and_pays_for_nothing_th
 
 def test_a_worker_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     never_reads(monkeypatch)
-    monkeypatch.setattr(pipes, "_TAKE_LIMIT", 0.3)
+    monkeypatch.setattr(client, "_TAKE_LIMIT", 0.3)
     with _watched():
         made = Connection([])
         made.begin({"filler": "x" * 200_000}, Answering(), NoHelpers())
@@ -261,7 +260,7 @@ def test_a_worker_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_worker_that_takes_no_replies_does_not_hold_up_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipes, "_TAKE_LIMIT", 3.0)  # it has to come up within it
+    monkeypatch.setattr(client, "_TAKE_LIMIT", 3.0)  # it has to come up within it
     program = """
 import os, struct, json
 def read(n):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import select
 import subprocess
+import sys
 import tempfile
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import errand, frames, pipes, shipping, unpacked
+from . import errand, frames, shipping, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +25,9 @@ _FROM_OUTSIDE = (-9, -15)
 _MEMORY = (4 << 30) - (1 << 16)
 _STDERR_KEPT = 2000
 _REASON_KEPT = 2000
+
+# Seconds without a byte taken from its pipe, after which a worker is given up: its reading thread does nothing else.
+_TAKE_LIMIT = 30.0
 
 
 class Listener(Protocol):
@@ -75,7 +81,7 @@ class Worker:
         data = frames.to_worker(json.dumps(frame).encode("ascii"))
         try:
             with self._sending:
-                pipes.write(self._input, data)
+                _write(self._input, data)
         except TimeoutError:
             self.kill("it does not take what it is sent")
         except (OSError, ValueError):
@@ -134,9 +140,8 @@ class Worker:
     def _pass_all_on(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as pipe:
-            said = pipes.reader(pipe, lambda: self.was_killed or self._process.poll() is not None)
             # What a worker said after it was given up does not count.
-            while not self.was_killed and (read := frames.read_from_worker(said)) is not None:
+            while self._killed is None and (read := frames.read_from_worker(pipe)) is not None:  # type: ignore[arg-type]
                 self._pass_on(*read)
 
     def _clean_up(self) -> None:
@@ -235,3 +240,19 @@ def check(body: bytes) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _write(pipe: IO[bytes], data: bytes) -> None:
+    """Write all of it. Raises TimeoutError once nothing has been taken for long, where the system can tell."""
+    if sys.platform == "win32":
+        pipe.write(data)
+        pipe.flush()
+        return
+    os.set_blocking(pipe.fileno(), False)
+    room = select.poll()
+    room.register(pipe, select.POLLOUT)
+    rest = memoryview(data)
+    while rest:
+        if not room.poll(_TAKE_LIMIT * 1000):
+            raise TimeoutError
+        rest = rest[os.write(pipe.fileno(), rest) :]
