@@ -61,6 +61,7 @@ def runs(count: int, *, json_output: bool, **given: Any) -> None:  # noqa: ANN40
         ids = shortest(journal, [run.id for run in found])
         (known,) = journal.rows("select count(*) as runs from runs")
     if json_output:
+        tolerant()
         click.echo(json.dumps(lists.as_json(found), ensure_ascii=False, indent=2))
     elif not found:
         none = "No runs yet: llm rlm QUESTION -c FILE makes the first, llm rlm demo shows one."
