@@ -40,9 +40,23 @@ _SOME = st.lists(st.sampled_from(_READING), min_size=1, max_size=2, unique=True)
 _WEIRD = st.sampled_from(
     [
         *(None, -1, 0, 2**63 - 1, 1e300, -1e300, float("inf"), 0.5, b"\xff\x00blob", "", "text", "null", "[]", "{}", "[[]]"),
-        *('{"text": 1, "calls": [{}]}', '[{"role": "assistant", "parts": [{"type": "tool_call"}]}]', "[" * 100_000, "9" * 5_000),
+        *(
+            '{"text": 1, "calls": [{}]}',
+            '[{"role": "assistant", "parts": [{"type": "tool_call"}]}]',
+            "[" * 100_000,
+            "9" * 5_000,
+        ),
         *('{"prompt": null}', '{"asked": 1, "limits": []}', '{"asked": {"prices": {"a": 1}}}', '{"x": NaN}', '"\\ud800"'),
-        *("../../up", "/etc/passwd", "a:b", "::::", "x:99999999999999999999:1:2", "\x1b]0;title\x07\x9b2J", "\u202etxt", "'\"\"\"\n"),
+        *(
+            "../../up",
+            "/etc/passwd",
+            "a:b",
+            "::::",
+            "x:99999999999999999999:1:2",
+            "\x1b]0;title\x07\x9b2J",
+            "\u202etxt",
+            '\'"""\n',
+        ),
         "x" * 1_000_000,
     ]
 )
@@ -90,40 +104,12 @@ def _put(data: bytes) -> None:
 
 def _end_well(*commands: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     """Run commands, each of which shows something or ends with one line; what each ended with and showed."""
+    told = ""
     for command in commands:
         done = CliRunner().invoke(cli, ["rlm", *command])
-        assert done.exception is None or isinstance(done.exception, SystemExit), (command, done.exc_info)
-        assert done.exit_code in {0, 1, 2, 3}
-        errors = [line for line in done.stderr.splitlines() if line.startswith("Error")]
-        assert (len(errors) == 1) == (done.exit_code != 0), (command, done.stderr)
-        assert "Traceback" not in done.stderr
-        if command[0] in {"runs", "show", "cache"} and "--json" not in command:
-            shown = {unicodedata.category(each) for each in done.stdout + done.stderr if each not in "\n\t"}
-            assert shown.isdisjoint({"Cc", "Cf", "Cs"}), command
-        yield done.exit_code, done.stdout
-
-
-def _files(tmp_path: Path) -> list[str]:
-    """What was written, but for the journal and the report that was asked for."""
-    found = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
-    return [name for name in found if not name.startswith(("user/", "a/b/rlm-"))]
-
-
-def test_every_command_takes_the_journal_as_it_is_when_nothing_is_wrong() -> None:
-    _put(_sound_journal())
-    assert [code for code, _ in _end_well(*_READING)] == [0] * len(_READING)
-
-
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=20), cut=st.booleans(), some=_SOME)
-def test_a_file_with_damaged_bytes_is_shown_or_said_to_be_damaged(
-    tmp_path: Path, flips: list[tuple[float, int]], cut: bool, some: list[tuple[str, ...]]
-) -> None:
-    data = bytearray(_sound_journal())
-    for place, change in flips:
-        data[int(place * len(data))] ^= change
-    _put(bytes(data[: int(flips[0][0] * len(data))] if cut else data))
-    list(_end_well(*some))
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+        told += done.stderr
+    assert said in told
     assert _files(tmp_path) == []
 
 
@@ -175,17 +161,24 @@ def _last() -> str:
         ("update runs set depth = 0", "not one below its parent"),
         ("delete from texts", "holds what no run writes"),
         ("update texts set text = '{}'", "another shape"),
-        ("update runs set id = 'x/../../../up' where parent is null", "holds what no run writes"),
+        ("update runs set id = 'x/../../../up' where follows is not null", "holds what no run writes"),
     ],
 )
 def test_runs_in_a_circle_missing_texts_and_ids_that_are_paths_are_refused(tmp_path: Path, change: str, said: str) -> None:
     _put(_sound_journal())
     _alter((change, ()))
     named = "last" if "no run" in said or "up" in change else _last()
-    commands = [("show", named, "--calls"), ("report", named), ("export", "--as", "messages", "--calls", named), ("resume", named)]
+    commands = [
+        ("show", named, "--calls"),
+        ("report", named),
+        ("export", "--as", "messages", "--calls", named),
+        ("resume", named),
+    ]
     for command in commands:
         done = CliRunner().invoke(cli, ["rlm", *command])
-        assert isinstance(done.exception, SystemExit) or (said, command[0]) == ("not one below its parent", "resume"), done.exc_info
+        assert isinstance(done.exception, SystemExit) or (said, command[0]) == ("not one below its parent", "resume"), (
+            done.exc_info
+        )
     assert _files(tmp_path) == []
 
 

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from .journal import Journal
 
-_TABLES = {"runs": "id", "documents": "run_id", "skipped": "run_id", "citations": "run_id", "turns": "run_id", "cells": "run_id"}
+_TABLES = {
+    "runs": "id",
+    "documents": "run_id",
+    "skipped": "run_id",
+    "citations": "run_id",
+    "turns": "run_id",
+    "cells": "run_id",
+}
 _TABLES["calls"] = "run_id"
 """What a run has, and the column that has its id."""
 
@@ -53,7 +60,14 @@ SETTINGS: Shape = {
     "limits?": dict,
     "sources?": {"names": [str], "walking": dict, "base": str},
     "offered?": [dict],
-    "asked?": {"own_functions?": [str], "prices?": dict, "tools?": [str], "options?": dict, "sub_options?": dict, "depth?": int},
+    "asked?": {
+        "own_functions?": [str],
+        "prices?": dict,
+        "tools?": [str],
+        "options?": dict,
+        "sub_options?": dict,
+        "depth?": int,
+    },
 }
 
 
