@@ -35,10 +35,10 @@ def _asked() -> tuple[int, str]:
 
 
 def test_no_command_imports_what_only_unix_has() -> None:
-    code = f"import sys\nsys.modules.update(dict.fromkeys({_LACKING!r}))\nimport llm_rlm, llm_rlm.cli, llm_rlm.doctor, llm_rlm.context\n"
+    code = f"import sys\nsys.modules.update(dict.fromkeys({_LACKING!r}))\nimport llm_rlm, llm_rlm.cli, llm_rlm.doctor\n"
     code += "import llm_rlm.report.page, llm_rlm.sandbox.session, llm_rlm.runs.asking, llm_rlm.testing\n"
     code += "from llm_rlm.context.converting import convert\nfrom llm_rlm.context.tables import tables\n"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - our own code
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -63,7 +63,7 @@ def test_a_name_that_cannot_be_removed_while_it_is_open_is_removed_at_the_end(mo
     real = Path.unlink
     opened = Window()
 
-    def refuse(self: Path, *, missing_ok: bool = False) -> NoReturn:
+    def refuse(self: Path, **_: bool) -> NoReturn:
         raise PermissionError(13, "The process cannot access the file", str(self))
 
     monkeypatch.setattr(Path, "unlink", refuse)

@@ -1,7 +1,7 @@
 """What is read of a journal, checked to be what runs write: a file may be damaged, or come from somebody else's machine.
 
-SQLite takes any value in any column. So the rows of a run are checked by the types that its own tables name, before anything is made
-of them, and JSON by the shape that is written.
+SQLite takes any value in any column. So rows of a run are checked by the types that its
+tables name, before anything is made of them, and JSON by the shape that is written.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def check(journal: Journal, run_ids: Sequence[str], tables: Sequence[str] = tupl
     """Raise DamagedError if rows of these runs are not what runs write: types, dates, words, texts that are missing."""
     runs = {"runs": json.dumps(list(run_ids))}
     for run_id in run_ids:
-        if not isinstance(run_id, str) or not _ID.fullmatch(run_id):
-            raise damaged(f"{run_id!r:.80} is no id of a run")
+        if not _ID.fullmatch(str(run_id)):
+            raise damaged(f"{run_id!r:.80} is no id of a run")  # noqa: EM102, TRY003 - makes the error
     for table in tables:
         key = _TABLES[table]
         conditions = dict(_conditions(journal, table))
@@ -92,9 +92,9 @@ def check(journal: Journal, run_ids: Sequence[str], tables: Sequence[str] = tupl
         )
         for row in rows:
             wrong = next(column for column in conditions if not row[column])
-            raise damaged(f"{table}.{wrong} of run {row['run']} holds what no run writes")
+            raise damaged(f"{table}.{wrong} of run {row['run']} holds what no run writes")  # noqa: EM102, TRY003 - makes the error
     for row in journal.rows(_REACH, runs) if "calls" in tables else ():
-        raise damaged(f"run {row['id']!r:.80} is not one below its parent")
+        raise damaged(f"run {row['id']!r:.80} is not one below its parent")  # noqa: EM102, TRY003 - makes the error
 
 
 def parsed(text: object, shape: Shape) -> Any:  # noqa: ANN401 - JSON of that shape
@@ -102,15 +102,16 @@ def parsed(text: object, shape: Shape) -> Any:  # noqa: ANN401 - JSON of that sh
     try:
         value = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError) as problem:
-        raise damaged("a text that should be JSON is none") from problem
+        raise damaged("a text that should be JSON is none") from problem  # noqa: EM101, TRY003 - makes the error
     if not _fits(value, shape) or not _is_flat(value):
-        raise damaged("a JSON text has another shape than runs write")
+        raise damaged("a JSON text has another shape than runs write")  # noqa: EM101, TRY003 - makes the error
     return value
 
 
 def damaged(what: str) -> DamagedError:
     """The error for something that is not as runs write it."""
-    return DamagedError(f"the journal is damaged, or was not written by llm-rlm: {what}")
+    message = f"the journal is damaged, or was not written by llm-rlm: {what}"
+    return DamagedError(message)
 
 
 def _conditions(journal: Journal, table: str) -> Iterator[tuple[str, str]]:
@@ -119,7 +120,7 @@ def _conditions(journal: Journal, table: str) -> Iterator[tuple[str, str]]:
     for column in journal.rows(f"pragma table_info({table})"):
         name, kind = column["name"], _TYPES.get(column["type"].upper())
         if kind is None:
-            raise damaged(f"{table} has a column of no type that runs write")
+            raise damaged(f"{table} has a column of no type that runs write")  # noqa: EM102, TRY003 - makes the error
         quoted = '"' + name.replace('"', '""') + '"'
         holds = f"typeof({quoted}) {kind}"
         if column["type"].upper() == "REAL":
