@@ -88,7 +88,8 @@ def test_where_the_system_tells_no_processor_time_none_is_counted(monkeypatch: p
 
 def test_a_pipe_that_is_said_to_have_room_and_has_less_is_written_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
-    real, refused = os.write, []
+    real = os.write
+    refused: list[int] = []
 
     def write(number: int, data: bytes) -> int:
         if number == writing and not refused:

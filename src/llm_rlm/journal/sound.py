@@ -126,7 +126,7 @@ def _conditions(journal: Journal, table: str) -> Iterator[tuple[str, str]]:
         if column["type"].upper() == "REAL":
             holds += f" and abs({quoted}) <= {_LATEST}"
         if name in texts:
-            holds += f" and exists (select 1 from texts where hash = {quoted} and typeof(text) = 'text')"
+            holds += f" and exists (select 1 from texts where hash = {quoted} and typeof(text) = 'text')"  # noqa: S608 - quoted
         if words := _WORDS.get((table, name)):
             holds += f" and {quoted} in ({', '.join(f"'{word}'" for word in words)})"
         yield name.replace('"', '""'), f"({holds})" if column["notnull"] or column["pk"] else f"({quoted} is null or ({holds}))"
