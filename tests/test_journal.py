@@ -221,7 +221,7 @@ def test_what_attempts_took_adds_up() -> None:
     journal.serve_call("a", CallRecord("k", 4, "m", "{}", cell=1), Kept(first, "yes"))
     journal.begin_turn("a", 1, "{}", None, Bound(50, 0.2))
     journal.retry_turn("a", 1, maybe_paid=True)
-    journal.end_turn("a", 1, "{}", "[]", Spent(Tokens(7, 3), None))
+    journal.end_turn("a", 1, '{"text": "", "calls": []}', "[]", Spent(Tokens(7, 3), None))
     past = past_run(journal, "a")
     assert past.usage == Usage(
         calls=2,

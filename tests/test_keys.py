@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -9,7 +10,11 @@ import pytest
 from click.testing import CliRunner
 from llm.cli import cli
 
+from llm_rlm.export.spans import Spans
+from llm_rlm.journal import Journal
+from llm_rlm.journal.history import find_run
 from llm_rlm.providers.models import describe
+from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import Reply
 from scripts import run, submit
 
@@ -71,6 +76,37 @@ def test_a_key_that_a_run_without_failures_is_made_with_is_in_no_record(serve: S
     result = CliRunner().invoke(cli, ["rlm", "?", "-m", "chat", "--key", KEY, "--json"], input="a text")
     assert result.exit_code == 0
     _is_nowhere(result, user_path)
+
+
+@pytest.mark.parametrize("kind", _FAILURES)
+def test_a_key_in_a_failure_is_in_nothing_that_is_made_of_the_record(
+    serve: Serve, user_path: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    serve(run(ASKS), _FAILURES[kind], sub=lambda _: _FAILURES[kind], api_key_name="mine")
+    assert CliRunner().invoke(cli, ["rlm", "?", "-m", "chat", "--key", KEY, "--events"], input="a").exit_code == 1
+    commands = (
+        *(["show", "last", "--calls", "--full"], ["show", "last", "--calls", "--json"], ["runs", "--json"], ["cache"]),
+        *(["report", "last", "--full", "-o", "-"], ["export", "last"], ["export", "--all", "--calls"]),
+    )
+    for command in commands:
+        result = CliRunner().invoke(cli, ["rlm", *command])
+        assert (command, result.exit_code) == (command, 0)
+        _is_nowhere(result, user_path)
+    journal = Journal(journal_path())
+    spans = list(Spans(journal, lambda _: "p", content=True).of_run(find_run(journal, "last")))
+    journal.close()
+    assert spans
+    assert "canary" not in repr(spans)
+
+
+def test_events_and_doctor_tell_no_key(serve: Serve, user_path: Path) -> None:
+    (user_path / "keys.json").write_text(json.dumps({"mine": KEY}))
+    serve(run(ASKS), submit("done"), sub=lambda _: _FAILURES["401"], api_key_name="mine")
+    for command in (["?", "-m", "chat", "--events"], ["doctor", "-m", "chat"], ["doctor", "-m", "chat", "--json"]):
+        result = CliRunner().invoke(cli, ["rlm", *command], input="a text")
+        assert result.stdout
+        assert "canary" not in result.stdout + result.stderr
 
 
 def test_a_cell_finds_no_key(serve: Serve, user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ def cache_show(*, json_output: bool) -> None:
     from datetime import UTC, datetime  # noqa: PLC0415 - not needed for --help
 
     from llm_rlm.journal.cache import serving  # noqa: PLC0415
+    from llm_rlm.status import clean  # noqa: PLC0415
 
     with opened_journal() as journal:
         kept = serving(journal)
@@ -37,7 +38,7 @@ def cache_show(*, json_output: bool) -> None:
     for each in kept:
         oldest = datetime.fromtimestamp(each.oldest, UTC).astimezone().strftime("%Y-%m-%d")
         served = f"served {each.hits:,} times" + (f", which saved ${each.saved:.4f}" if each.saved else "")
-        click.echo(f"{each.model}: {each.answers:,} answers, {each.bytes:,} bytes, the oldest of {oldest}; {served}")
+        click.echo(f"{clean(each.model)}: {each.answers:,} answers, {each.bytes:,} bytes, the oldest of {oldest}; {served}")
 
 
 @cache.command("clear")  # type: ignore[untyped-decorator]

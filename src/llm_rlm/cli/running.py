@@ -119,6 +119,11 @@ def _run(begin: Callable[[Observer], Asking | Result], display: Display) -> Resu
         return failed.result
 
 
+def _takes_signals() -> bool:
+    """Whether this is the thread that signals come to: Python lets no other say what they do."""
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextmanager
 def stopped_by_ctrl_c(asking: Asking, status: Status) -> Iterator[None]:
     """The first Ctrl-C asks for the best answer so far; the second raises KeyboardInterrupt."""
@@ -127,6 +132,9 @@ def stopped_by_ctrl_c(asking: Asking, status: Status) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _stop_aside(asking, status, "the user stopped the run")
 
+    if not _takes_signals():
+        yield
+        return
     before = signal.signal(signal.SIGINT, stop)
     try:
         yield
@@ -147,6 +155,9 @@ def _stop_aside(asking: Asking, status: Status, why: str) -> None:
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
     """SIGTERM ends the command as an error does: nothing is left behind."""
+    if not _takes_signals():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         yield

@@ -11,6 +11,7 @@ from .reading import opened_journal
 
 if TYPE_CHECKING:
     from llm_rlm.journal.records import Record
+    from llm_rlm.showing.one import View
 
 
 @click.command()
@@ -27,6 +28,7 @@ def show(run: str, turn: int | None, *, calls: bool, full: bool, json_output: bo
     """
     from llm_rlm.journal.history import find_run  # noqa: PLC0415 - not needed for --help
     from llm_rlm.journal.records import Records  # noqa: PLC0415
+    from llm_rlm.showing.one import View  # noqa: PLC0415
 
     with opened_journal() as journal:
         records = Records(journal)
@@ -34,14 +36,16 @@ def show(run: str, turn: int | None, *, calls: bool, full: bool, json_output: bo
         _check(record, turn)
         wanted = [text for call in record.calls for text in (call.request, call.response) if text] if calls else []
         texts = records.texts(wanted) if calls else None
-    if json_output:
-        from llm_rlm.showing import whole  # noqa: PLC0415 - not needed for --help
+        _print(record, View(turn, texts, full), json_output=json_output)
 
-        print_json(whole.as_json(record, texts))
+
+def _print(record: Record, view: View, *, json_output: bool) -> None:
+    if not json_output:
+        print_all(view.of(record))
         return
-    from llm_rlm.showing.one import View  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.showing import whole  # noqa: PLC0415 - not needed for --help
 
-    print_all(View(turn, texts, full).of(record))
+    print_json(whole.as_json(record, view.texts))
 
 
 def _check(record: Record, turn: int | None) -> None:

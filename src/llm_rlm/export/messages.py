@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_rlm.journal import sound
 from llm_rlm.journal.history import past_run, runs_before
 from llm_rlm.journal.records import Records
 from llm_rlm.root.compaction import Conversation, shortened
@@ -148,7 +149,7 @@ def _of_calls(journal: Journal, run_id: str, calls: Sequence[Call]) -> Iterator[
         if call.kind != "model" or call.response is None or call.state not in {"answered", "cached"}:
             continue
         texts = records.texts((call.request, call.response))
-        yield _of_call(run_id, call, json.loads(texts[call.request]), texts[call.response])
+        yield _of_call(run_id, call, sound.parsed(texts[call.request], sound.REQUEST), texts[call.response])
 
 
 def _of_call(run_id: str, call: Call, asked: Mapping[str, Any], answer: str) -> Line:

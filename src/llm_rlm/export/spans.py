@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from llm_rlm.journal import sound
 from llm_rlm.journal.history import runs_before
 from llm_rlm.journal.records import ENDED, RUNNING, Records
 from llm_rlm.root.names import EXECUTE
@@ -145,7 +146,7 @@ class Spans:
         return named | ({"gen_ai.request.model": model} if model else {})
 
     def _request(self, call: Call) -> dict[str, Any]:
-        asked: dict[str, Any] = json.loads(self._text(call.request) or "{}")
+        asked: dict[str, Any] = sound.parsed(self._text(call.request), sound.REQUEST)
         return asked
 
     def _text(self, name: str | None) -> str | None:

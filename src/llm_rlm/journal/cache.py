@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 SERVING = "state = 'answered' and servable and cached_from is null"
 """What holds for a call whose answer may serve."""
+_SOUND = "typeof(model) = 'text' and typeof(ended) = 'real' and abs(ended) < 250000000000.0"
+"""What holds of all calls that a run has written, and not of those in a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def serving(journal: Journal) -> list[Served]:
     rows = journal.rows(
         "select model, count(*) as answers, sum(length(cast(text as blob))) as bytes, min(ended) as oldest,"  # noqa: S608 - our own names
         " coalesce(sum(hits), 0) as hits, coalesce(sum(hits * cost), 0.0) as saved"
-        f" from (select model, response_hash, ended, cost, id from calls where {SERVING}) as kept"
+        f" from (select model, response_hash, ended, cost, id from calls where {SERVING} and {_SOUND}) as kept"
         " join texts on hash = response_hash"
         " left join (select cached_from, count(*) as hits from calls where cached_from not null group by cached_from)"
         " on cached_from = kept.id group by model order by model"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llm_rlm.budget import Bound, Usage
 from llm_rlm.errors import UsageError
 
+from . import sound
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -150,13 +152,18 @@ def find_run(journal: Journal, name: str) -> str:
 
 
 def past_run(journal: Journal, run_id: str) -> PastRun:
-    """All that is needed to go on with a run. `run_id` is whole."""
-    (run,) = journal.rows(
+    """All that is needed to go on with a run. `run_id` is whole. Raises DamagedError for one that no run has written."""
+    sound.check(journal, [run_id])
+    rows = journal.rows(
         "select runs.*, answers.text as answer, systems.text as system from runs"
         " left join texts as answers on answers.hash = answer_hash"
         " left join texts as systems on systems.hash = system_hash where id = ?",
         (run_id,),
     )
+    if not rows:
+        message = f"run {run_id} is named, and not there"
+        raise sound.damaged(message)
+    run = rows[0]
     usage, possible = usages(journal, [run_id])[run_id]
     limit = {"kind": run["limit_kind"], "limit": run["limit_value"], "used": run["limit_used"]}
     return PastRun(
@@ -165,7 +172,7 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
         model=run["model"],
         sub_model=run["sub_model"],
         system=run["system"],
-        settings=json.loads(run["settings"]),
+        settings=sound.parsed(run["settings"], sound.SETTINGS),
         follows=run["follows"],
         process=run["process"],
         finish=run["finish"],
@@ -187,13 +194,16 @@ def past_run(journal: Journal, run_id: str) -> PastRun:
 
 
 def runs_before(journal: Journal, past: PastRun) -> list[PastRun]:
-    """The runs before it in its session, oldest first."""
-    found: list[PastRun] = []
-    before = past.follows
-    while before is not None:
-        found.insert(0, past_run(journal, before))
-        before = found[0].follows
-    return found
+    """The runs before it in its session, oldest first. Raises DamagedError if one of them follows itself, or is not there."""
+    found = [past]
+    ids = {past.id}
+    while (before := found[-1].follows) is not None:
+        if before in ids:
+            message = f"run {before} follows itself"
+            raise sound.damaged(message)
+        ids.add(before)
+        found.append(past_run(journal, before))
+    return found[:0:-1]
 
 
 def child_run(journal: Journal, run_id: str, call: int) -> PastRun | None:
@@ -221,8 +231,8 @@ def _turns(journal: Journal, run_id: str) -> list[PastTurn]:
         " where run_id = ? and not dropped order by number",
         (run_id,),
     )
-    read = ({"reply": json.loads(row["reply"]), "messages": json.loads(row["messages"])} for row in rows)
-    return [PastTurn(**{**row, **parsed}) for row, parsed in zip(rows, read, strict=True)]
+    shapes = {"reply": sound.REPLY, "messages": sound.MESSAGES}
+    return [PastTurn(**row | {name: sound.parsed(row[name], shape) for name, shape in shapes.items()}) for row in rows]
 
 
 def _cells(journal: Journal, run_id: str) -> list[PastCell]:
@@ -236,7 +246,7 @@ def _cells(journal: Journal, run_id: str) -> list[PastCell]:
         PastCell(
             **row
             | {"held_up": bool(row["held_up"]), "answer_is_json": bool(row["answer_is_json"])}
-            | {"quotes": json.loads(row["quotes"] or "[]")}
+            | {"quotes": sound.parsed(row["quotes"] or "[]", sound.QUOTES)}
         )
         for row in rows
     ]

@@ -14,6 +14,7 @@ from llm_rlm.errors import RLMError
 
 from .commits import Commits
 from .schema import connect
+from .sound import REQUEST, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 FAMILY = (
-    "(with recursive family(id) as (select :run union all select runs.id from runs join family on runs.parent = family.id)"
+    "(with recursive family(id) as (select :run union select runs.id from runs join family on runs.parent = family.id)"
     " select id from family)"
 )
 """The ids of the run `:run` and of all runs below it, as a subquery."""
@@ -152,7 +153,7 @@ class Journal:
         calls = f"select id from calls where run_id in {FAMILY} and kind != 'function' and state != 'refused' order by id"  # noqa: S608 - our own names
         for row in self.rows(calls, {"run": run_id}):
             (asked,) = self.rows("select text from calls join texts on hash = request_hash where id = ?", (row["id"],))
-            request = json.loads(asked["text"])
+            request = parsed(asked["text"], REQUEST)
             yield request["prompt"]
             system = request.get("system")
             if system and system not in systems:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from . import sound
 from .history import durations, usages
 from .records import state_of
 from .searching import runs_with
@@ -77,6 +78,7 @@ def listed(journal: Journal, wanted: Wanted) -> list[Listed]:
         rows = [row for row in rows if used[row["id"]][0].cost > wanted.dearer_than]
     rows = rows[: wanted.count]
     ids = [row["id"] for row in rows]
+    sound.check(journal, ids, ("runs", "documents"))
     used, lasted, sources = usages(journal, ids), durations(journal, ids), _sources(journal, ids)
     return [_listed(row, used[row["id"]][0], lasted[row["id"]], sources.get(row["id"], [])) for row in rows]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import time
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .history import PastRun
     from .journal import Journal
 
+_OWNER = re.compile(r"(?P<host>[^:]*):(?P<number>\d{1,9}):(?P<started>\d{1,12}\.\d+)")
 _here: set[str] = set()
 """The runs that go on in this process, by their owners' names."""
 
@@ -87,9 +89,9 @@ def is_alive(owner: str) -> bool:
     """Whether the process of that name still has its run."""
     import psutil  # noqa: PLC0415 - see claim
 
-    host, number, started = owner.split(":")[:3]
-    if host != socket.gethostname():
+    if (named := _OWNER.match(owner)) is None or named["host"] != socket.gethostname():
         return False
+    number, started = named["number"], named["started"]
     if int(number) == os.getpid():
         return owner in _here
     try:

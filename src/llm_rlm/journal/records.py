@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from . import sound
 from .history import past_run
 from .owner import is_alive
 
@@ -193,26 +193,26 @@ _CALLS = (
     "select calls.id, cell, kind, calls.model, case when cached_from is null then state else 'cached' end as state, occurrence,"
     " calls.error, shown_error, request_hash as request, response_hash as response, runs.id as child, input, output,"
     " cached_input, cost, attempts, unsettled, calls.started, calls.ended"
-    " from calls left join runs on runs.parent_call = calls.id where run_id = ? order by calls.id"
+    " from calls left join runs on runs.parent_call = calls.id and runs.parent = run_id where run_id = ? order by calls.id"
 )
 
 
 def _turn(row: dict[str, Any]) -> Turn:
-    sent = json.loads(row.pop("sent") or "{}")
+    sent = sound.parsed(row.pop("sent") or "{}", sound.SENT)
     reply = row.pop("reply")
     took = _took(row)
     return Turn(
         **row | {"dropped": bool(row["dropped"])},
         say=sent.get("say"),
-        results=sent.get("results", ()),
-        reply=json.loads(reply) if reply is not None else None,
+        results=sent.get("results") or (),
+        reply=sound.parsed(reply, sound.REPLY) if reply is not None else None,
         took=took,
     )
 
 
 def _cell(row: dict[str, Any]) -> Cell:
     flags = {"dropped": bool(row["dropped"]), "answer_is_json": bool(row["answer_is_json"])}
-    return Cell(**row | flags | {"quotes": json.loads(row["quotes"] or "[]")})
+    return Cell(**row | flags | {"quotes": sound.parsed(row["quotes"] or "[]", sound.QUOTES)})
 
 
 def _call(row: dict[str, Any]) -> Call:

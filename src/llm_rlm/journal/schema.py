@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -214,6 +215,8 @@ def connect(path: Path | None) -> sqlite3.Connection:
         db.execute("pragma synchronous = normal")
         if _version(db) < len(MIGRATIONS):
             _migrate(db)
+        if path is not None:
+            _check(db)
     except BaseException:
         db.close()
         raise
@@ -236,4 +239,32 @@ def _version(db: sqlite3.Connection) -> int:
     if done > len(MIGRATIONS):
         message = "it was written by a newer llm-rlm"
         raise sqlite3.DatabaseError(message)
-    return int(done)
+    return max(0, int(done))
+
+
+def _check(db: sqlite3.Connection) -> None:
+    """Raise sqlite3.DatabaseError for a file whose tables are others, or that does more when it is written to."""
+    others = dict(_made()) != {name: what for name, what in _outline(db).items() if name in _made()}
+    if others or db.execute("select 1 from sqlite_master where type = 'trigger'").fetchone() is not None:
+        message = "its tables are not those that llm-rlm makes"
+        raise sqlite3.DatabaseError(message)
+
+
+@cache
+def _made() -> dict[str, object]:
+    """What the migrations make."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        _migrate(db)
+        return _outline(db)
+    finally:
+        db.close()
+
+
+def _outline(db: sqlite3.Connection) -> dict[str, object]:
+    """The columns of each table, and the text of each view."""
+    found = db.execute("select type, name, sql from sqlite_master where type in ('table', 'view')").fetchall()
+    return {
+        name: sql if kind == "view" else db.execute("select * from pragma_table_xinfo(?)", (name,)).fetchall()
+        for kind, name, sql in found
+    }

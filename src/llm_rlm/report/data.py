@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_rlm.journal import sound
 from llm_rlm.journal.records import Records
 from llm_rlm.root.names import SUBMIT
 from llm_rlm.runs.result import result_of
@@ -315,7 +316,7 @@ def _rows(calls: Sequence[Call], run: int, numbers: Mapping[str, int], how: Any)
         part = calls[at : at + _READ_AT_ONCE]
         texts = records.texts(text for call in part for text in (call.request, call.response) if text is not None)
         for call in part:
-            asked = json.loads(texts[call.request])
+            asked = sound.parsed(texts[call.request], sound.REQUEST)
             response = texts.get(call.response) if call.response is not None else None
             named = [asked.get("prompt"), asked.get("system"), _text(asked.get("schema")), _text(asked.get("payload"))]
             named += [_text(asked.get("attachments")), response, call.error, call.shown_error, call.model]

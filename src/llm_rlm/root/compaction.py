@@ -169,7 +169,8 @@ def _ran(reply: Message, following: Message) -> Iterator[str]:
     calls = [part for part in reply["parts"] if part["type"] == "tool_call"]
     outputs = {part.get("tool_call_id"): part["output"] for part in following["parts"] if part["type"] == "tool_result"}
     for call in calls:
-        code, output = call["arguments"].get("code"), outputs.get(call.get("tool_call_id"), "")
+        given, output = call["arguments"], outputs.get(call.get("tool_call_id"), "")
+        code = given.get("code") if isinstance(given, dict) else None
         yield _cell(code, output) if isinstance(code, str) else f"- {call['name']}: {_short(output, _MOST_LINE)}"
     codes = () if calls else blocks.read(said).code
     told = "".join(part.get("text", "") for part in following["parts"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from llm_rlm.errors import RLMError, amount
+from llm_rlm.journal import sound
 
 if TYPE_CHECKING:
     from llm_rlm.budget import Usage
@@ -160,7 +161,7 @@ def result_of(past: PastRun) -> Result:
     """What came of a run of the journal, as far as it came. For one that has ended: else its `finish` is None."""
     answer: Any = past.answer
     if past.answer is not None and past.answer_is_json:
-        answer = json.loads(past.answer)
+        answer = sound.parsed(past.answer, object)
     sources: list[dict[str, object]] = [
         {"name": document.name, "bytes": document.bytes, "sha256": document.sha256} for document in past.documents
     ]

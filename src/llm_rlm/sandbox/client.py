@@ -103,7 +103,7 @@ class Worker:
 
         try:
             used = psutil.Process(self._process.pid).cpu_times()
-        except psutil.NoSuchProcess:
+        except psutil.Error:  # it is gone, or the system does not let us look
             return 0.0
         return float(used.user + used.system)
 
@@ -255,4 +255,5 @@ def _write(pipe: IO[bytes], data: bytes) -> None:
     while rest:
         if not room.poll(_TAKE_LIMIT * 1000):
             raise TimeoutError
-        rest = rest[os.write(pipe.fileno(), rest) :]
+        with suppress(BlockingIOError):  # some systems say there is room where there is less than they want
+            rest = rest[os.write(pipe.fileno(), rest) :]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from llm_rlm.display import words
+from llm_rlm.journal import sound
 from llm_rlm.runs.result import result_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def as_json(record: Record, texts: Mapping[str, str] | None = None) -> dict[str,
 
 def asked(call: Call, texts: Mapping[str, str]) -> dict[str, Any]:
     """What a call asked: `prompt`, and what it has of `system`, `schema`, `payload`."""
-    found: dict[str, Any] = json.loads(texts[call.request])
+    found: dict[str, Any] = sound.parsed(texts[call.request], sound.REQUEST)
     return found
 
 

@@ -126,7 +126,7 @@ def ingest(source: Source, target: Path, limits: Limits, clock: Clock) -> None:
         for leftover in (_SOURCE, *_SIDE_FILES):
             leftover.unlink(missing_ok=True)
     target.with_suffix(".json").write_text(json.dumps(made))
-    part.rename(target)
+    part.replace(target)  # Windows renames over nothing
 
 
 _LINES = Path("lines.csv")
@@ -368,7 +368,7 @@ class _Making:
     def _write_lines(self, records: Iterable[int], header: bool) -> int:  # noqa: FBT001 - a number of lines
         """Write the numbers of all but the header; how many."""
         count = -int(header)
-        with _LINES.open("w") as file:
+        with _LINES.open("w", encoding="ascii", newline="\n") as file:
             for line in records:
                 if count >= 0:
                     file.write(f"{line}\n")

@@ -1,0 +1,163 @@
+"""What is read of a journal, checked to be what runs write: a file may be damaged, or come from somebody else's machine.
+
+SQLite takes any value in any column. So rows of a run are checked by the types that its
+tables name, before anything is made of them, and JSON by the shape that is written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from llm_rlm.errors import RLMError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .journal import Journal
+
+_TABLES = {
+    "runs": "id",
+    "documents": "run_id",
+    "skipped": "run_id",
+    "citations": "run_id",
+    "turns": "run_id",
+    "cells": "run_id",
+}
+_TABLES["calls"] = "run_id"
+"""What a run has, and the column that has its id."""
+
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_LATEST = 250_000_000_000
+"""Of all numbers that are no counts: as seconds, still a date."""
+_DEEPEST = 200
+_TYPES = {"TEXT": "= 'text'", "INTEGER": "= 'integer'", "REAL": "= 'real'"}
+_WORDS = {
+    ("runs", "finish"): ("submitted", "prose", "limit", "interrupted", "error"),
+    ("runs", "limit_kind"): ("calls", "turns", "seconds", "tokens", "cost"),
+    ("cells", "outcome"): ("ok", "error", "exit", "timeout", "interrupted", "lost"),
+    ("calls", "state"): ("sent", "answered", "failed", "refused", "unknown"),
+    ("calls", "kind"): ("model", "run", "function"),
+    ("citations", "found"): ("exact", "folded"),
+}
+_REACH = (
+    "select child.id from runs as child join runs as above on above.id = child.parent"
+    " where child.parent in (select value from json_each(:runs)) and child.depth != above.depth + 1 limit 1"
+)
+"""Child runs that are not one deeper than their parents: with them, one could be its own grandchild."""
+
+type Shape = type | tuple[type, ...] | list[Any] | dict[str, Any]
+"""Types; `[shape]`, a list of them; `{name: shape}`, an object, in which names that end with `?` may be missing or null."""
+
+_CALL: Shape = {"name": str, "arguments": object, "id?": str}
+REPLY: Shape = {"text": str, "calls": [_CALL], "malformed?": str, "withheld?": _CALL}
+SENT: Shape = {"say?": str, "results?": [str]}
+MESSAGES: Shape = [{"role": str, "parts": [{"type": str, "text?": str, "output?": str, "name?": str, "tool_call_id?": str}]}]
+QUOTES: Shape = [str]
+REQUEST: Shape = {"prompt": str, "system?": str, "schema?": object, "payload?": str, "attachments?": list}
+SETTINGS: Shape = {
+    "limits?": dict,
+    "sources?": {"names": [str], "walking": dict, "base": str},
+    "offered?": [dict],
+    "asked?": {
+        "own_functions?": [str],
+        "prices?": dict,
+        "tools?": [str],
+        "options?": dict,
+        "sub_options?": dict,
+        "depth?": int,
+    },
+}
+
+
+class DamagedError(RLMError):
+    """The journal holds what no run writes."""
+
+
+def check(journal: Journal, run_ids: Sequence[str], tables: Sequence[str] = tuple(_TABLES)) -> None:
+    """Raise DamagedError if rows of these runs are not what runs write: types, dates, words, texts that are missing."""
+    runs = {"runs": json.dumps(list(run_ids))}
+    for run_id in run_ids:
+        if not _ID.fullmatch(str(run_id)):
+            raise damaged(f"{run_id!r:.80} is no id of a run")  # noqa: EM102, TRY003 - makes the error
+    for table in tables:
+        key = _TABLES[table]
+        conditions = dict(_conditions(journal, table))
+        named = ", ".join(f'{condition} as "{column}"' for column, condition in conditions.items())
+        rows = journal.rows(
+            f"select * from (select {key} as run, {named} from {table} where {key} in (select value from json_each(:runs)))"  # noqa: S608 - our own names, or the file's, quoted
+            f" where not ({' and '.join(f'"{column}"' for column in conditions)}) limit 1",
+            runs,
+        )
+        for row in rows:
+            wrong = next(column for column in conditions if not row[column])
+            raise damaged(f"{table}.{wrong} of run {row['run']} holds what no run writes")  # noqa: EM102, TRY003 - makes the error
+    for row in journal.rows(_REACH, runs) if "calls" in tables else ():
+        raise damaged(f"run {row['id']!r:.80} is not one below its parent")  # noqa: EM102, TRY003 - makes the error
+
+
+def parsed(text: object, shape: Shape) -> Any:  # noqa: ANN401 - JSON of that shape
+    """What JSON text of the journal says. Raises DamagedError if it is none, or of another shape."""
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError) as problem:
+        raise damaged("a text that should be JSON is none") from problem  # noqa: EM101, TRY003 - makes the error
+    if not _fits(value, shape) or not _is_flat(value):
+        raise damaged("a JSON text has another shape than runs write")  # noqa: EM101, TRY003 - makes the error
+    return value
+
+
+def damaged(what: str) -> DamagedError:
+    """The error for something that is not as runs write it."""
+    message = f"the journal is damaged, or was not written by llm-rlm: {what}"
+    return DamagedError(message)
+
+
+def _conditions(journal: Journal, table: str) -> Iterator[tuple[str, str]]:
+    """What holds of each column of a table, as SQL."""
+    texts = {row["from"] for row in journal.rows(f"pragma foreign_key_list({table})") if row["table"] == "texts"}
+    for column in journal.rows(f"pragma table_info({table})"):
+        name, kind = column["name"], _TYPES.get(column["type"].upper())
+        if kind is None:
+            raise damaged(f"{table} has a column of no type that runs write")  # noqa: EM102, TRY003 - makes the error
+        quoted = '"' + name.replace('"', '""') + '"'
+        holds = f"typeof({quoted}) {kind}"
+        if column["type"].upper() == "REAL":
+            holds += f" and abs({quoted}) <= {_LATEST}"
+        if name in texts:
+            holds += f" and exists (select 1 from texts where hash = {quoted} and typeof(text) = 'text')"  # noqa: S608 - quoted
+        if words := _WORDS.get((table, name)):
+            holds += f" and {quoted} in ({', '.join(f"'{word}'" for word in words)})"
+        yield name.replace('"', '""'), f"({holds})" if column["notnull"] or column["pk"] else f"({quoted} is null or ({holds}))"
+
+
+def _fits(value: object, shape: Shape) -> bool:
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(each, shape[0]) for each in value)
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(_has(value, name, of) for name, of in shape.items())
+    return isinstance(value, shape)
+
+
+def _has(value: Mapping[str, object], name: str, shape: Shape) -> bool:
+    """Whether an object has a field of that name and shape, or may do without."""
+    if name.endswith("?"):
+        return value.get(name[:-1]) is None or _fits(value[name[:-1]], shape)
+    return name in value and _fits(value[name], shape)
+
+
+def _is_flat(value: object) -> bool:
+    """Whether nothing in it is nested deeper than what is written."""
+    level: list[object] = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, list | dict)
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, list | dict)
+        ]
+        if not level:
+            return True
+    return False
