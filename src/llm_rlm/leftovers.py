@@ -14,8 +14,6 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
-if sys.platform != "win32":
-    import fcntl
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,9 +26,8 @@ _LEAST_AGE = 600.0
 
 def hold(file: int) -> None:
     """Hold an open file or folder until it is closed. Where locks are not to be had, later processes cannot hold it either."""
-    if sys.platform != "win32":
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(OSError):
+        _lock(file)
 
 
 def hold_folder(path: str) -> int | None:
@@ -64,6 +61,14 @@ def _is_old(path: Path) -> bool:
     return status.st_uid == os.getuid() and status.st_mtime < time.time() - _LEAST_AGE
 
 
+def _lock(file: int) -> None:
+    """Lock a file, where there are such locks. Raises OSError if somebody else holds it."""
+    if sys.platform != "win32":
+        import fcntl  # noqa: PLC0415 - not on Windows
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _remove_if_nobodys(path: Path) -> bool:
     if sys.platform == "win32":
         return False
@@ -72,7 +77,7 @@ def _remove_if_nobodys(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file)
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

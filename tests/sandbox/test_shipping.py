@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_rlm.errors import SandboxError
 from llm_rlm.sandbox import shipping
 
 if TYPE_CHECKING:
@@ -61,10 +60,10 @@ def test_of_other_sources_nothing_is_kept(make: Make, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("packed", ["", "no base64", "AAAA"])
-def test_what_a_guest_cannot_start_with_is_forgotten(make: Make, packed: str) -> None:
+def test_what_a_guest_cannot_start_with_is_forgotten_and_another_is_started(make: Make, packed: str) -> None:
     shipping.keep(packed)
-    with pytest.raises(SandboxError, match="could not start"):
-        make().run("1")
+    assert make().run("1 + 1").output == "2\n"
+    assert packed not in shipping.shipment().code or not packed
     assert make().run("1 + 1").output == "2\n"
 
 

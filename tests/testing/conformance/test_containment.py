@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import sys
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LIMIT = 0.4
-_TOGETHER = 8
 
 _LIST = Path(os.environ.get("LLM_RLM_ATTACKS") or Path(__file__).resolve().parents[4] / "shared" / "attacks" / "cases.jsonl")
 _LISTED = [Program(**json.loads(line)) for line in _LIST.read_text("utf-8").splitlines()] if _LIST.exists() else []
@@ -36,71 +34,24 @@ def around(tmp_path: Path) -> Iterator[Surroundings]:
         yield entered
 
 
-class Company:
-    """A sandbox that programs are run in one after another, until one costs it its variables or a few have been run.
-
-    What is not contained in company is run again alone, which decides.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._stack = ExitStack()
-        self._sandbox: tuple[Session, Surroundings] | None = None
-        self._runs = self._made = 0
-
-    def problems(self, program: Program) -> tuple[str, ...]:
-        alone = self._sandbox is None
-        seen = self._run(program)
-        if seen.price != "kept" or seen.problems or self._runs >= _TOGETHER:
-            self.close()
-        return seen.problems if alone or not seen.problems else self.problems(program)
-
-    def close(self) -> None:
-        self._sandbox = None
-        self._stack.close()
-
-    def _run(self, program: Program) -> Containment:
-        sandbox, around = self._sandbox = self._sandbox or self._new()
-        self._runs += 1
-        return contain(sandbox, program, around, _LIMIT, first=4 * self._runs - 3)
-
-    def _new(self) -> tuple[Session, Surroundings]:
-        self._runs = 0
-        self._made += 1
-        outside = self._directory / f"{self._made}"
-        outside.mkdir()
-        around = self._stack.enter_context(Surroundings(outside))
-        session = Session(Offer(), Echo(), cell_limit=_LIMIT, output_limit=MOST_OUTPUT)
-        self._stack.callback(session.close)
-        return session, around
-
-
 @pytest.fixture
-def secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key in the environment, which each test begins without."""
-    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+def sandbox(around: Surroundings) -> Iterator[Session]:  # noqa: ARG001 - the surroundings come first
+    session = Session(Offer(), Echo(), cell_limit=_LIMIT, output_limit=MOST_OUTPUT)
+    yield session
+    session.close()
 
 
-@pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
-    made = Company(tmp_path_factory.mktemp("company"))
-    yield made
-    made.close()
-
-
-@pytest.mark.usefixtures("secret")
 @pytest.mark.parametrize("program", programs(), ids=str)
-def test_a_hostile_program_is_contained(company: Company, program: Program) -> None:
-    assert company.problems(program) == ()
+def test_a_hostile_program_is_contained(sandbox: Session, around: Surroundings, program: Program) -> None:
+    assert contain(sandbox, program, around, _LIMIT).problems == ()
 
 
 @pytest.mark.skipif(not _LISTED, reason="no other list: LLM_RLM_ATTACKS names none, none is beside this checkout")
-@pytest.mark.usefixtures("secret")
 @pytest.mark.parametrize("program", _LISTED, ids=str)
-def test_a_program_of_another_list_is_contained(company: Company, program: Program) -> None:
+def test_a_program_of_another_list_is_contained(sandbox: Session, around: Surroundings, program: Program) -> None:
     if program.name in _WITHOUT_END:
         pytest.skip("it calls models for ever, which a budget ends")
-    assert company.problems(program) == ()
+    assert contain(sandbox, program, around, _LIMIT).problems == ()
 
 
 # What is not contained is noticed

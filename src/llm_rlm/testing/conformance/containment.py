@@ -120,18 +120,14 @@ class Containment:
     """What was not contained: nothing, if all is well."""
 
 
-def contain(sandbox: Sandbox, program: Program, around: Surroundings, limit: float, first: int = 1) -> Containment:
-    """Run a program in a sandbox, and look whether it came to nothing. `limit` is the sandbox's own, in seconds.
-
-    The sandbox is new, or has run programs whose price was that variables were kept; `first` is the number of the first of the
-    four cells that it now runs.
-    """
-    before = sandbox.run_cell(first, _BEFORE)
+def contain(sandbox: Sandbox, program: Program, around: Surroundings, limit: float) -> Containment:
+    """Run a program in a sandbox that is new, and look whether it came to nothing. `limit` is the sandbox's own, in seconds."""
+    before = sandbox.run_cell(1, _BEFORE)
     started = time.monotonic()
     with _Growth() as growth:
-        result = sandbox.run_cell(first + 1, around.fill(program.code))
+        result = sandbox.run_cell(2, around.fill(program.code))
     over = max(0.0, time.monotonic() - started - limit)
-    after = [sandbox.run_cell(first + 2, _AFTER), sandbox.run_cell(first + 3, _FAILING)]
+    after = [sandbox.run_cell(3, _AFTER), sandbox.run_cell(4, _FAILING)]
     price = _price(result, after[0])
     problems = [
         *([f"the cell before it failed: {before.output}"] if before.outcome != "ok" else []),
