@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import llm
 import pytest
@@ -19,10 +20,10 @@ from llm.utils import Fragment
 from llm_rlm import RLM, RunFailedError, UsageError, registry
 from llm_rlm.drop_in import RLMModel
 from llm_rlm.journal import Journal
-from llm_rlm.model import LONG_PROMPT, _forget, _live
+from llm_rlm.model import LONG_PROMPT, _forget, _keep, _live
 from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import Reply, Request, say
-from scripts import run, submit, submit_variable
+from scripts import run, scripted, submit, submit_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +42,8 @@ def added() -> Iterator[None]:
     registry.add("chat", registry.Entry())
     registry.add("responses", registry.Entry("chat"))
     yield
-    for session in list(_live.values()):
-        _forget(session)
+    for kept in list(_live):
+        _forget(kept)
 
 
 def llm_command(*arguments: str, given: str | None = None) -> Result:
@@ -111,6 +112,19 @@ def test_a_session_ends_with_its_conversation(serve: Serve) -> None:
     del conversation
     gc.collect()
     assert not _live
+
+
+def test_a_session_that_another_conversation_goes_on_with_does_not_end_with_the_first() -> None:
+    model, session = scripted("one"), Mock()
+    first, other = model.conversation(), model.conversation()
+    _keep(session, "1", first)
+    _keep(_live.pop("1"), "2", other)
+    del first
+    gc.collect()
+    assert session.close.call_count == 0
+    del other
+    gc.collect()
+    assert session.close.call_count == 1
 
 
 def test_a_prompt_without_a_conversation_leaves_no_session(serve: Serve) -> None:
@@ -255,8 +269,8 @@ def test_a_conversation_whose_input_is_not_there_any_more_says_what_to_give(serv
     (path := tmp_path / "a.txt").write_text("text")
     assert llm_command("-m", "rlm/chat", "-f", str(path), "How long?").exit_code == 0
     path.unlink()
-    for session in list(_live.values()):  # as in another process
-        _forget(session)
+    for kept in list(_live):  # as in another process
+        _forget(kept)
     result = llm_command("-c", "And one more?")
     assert result.exit_code == 1
     assert "Give its input again with -f" in result.stderr

@@ -325,10 +325,11 @@ def _keep(session: Session, run: str | None, conversation: object) -> None:
         session.close()
         return
     _live[run] = session
-    weakref.finalize(conversation, _forget, session)
+    weakref.finalize(conversation, _forget, run)
 
 
-def _forget(session: Session) -> None:
-    for run in [run for run, kept in _live.items() if kept is session]:
-        del _live[run]
-    session.close()
+def _forget(run: str) -> None:
+    """Close the session that waits for what comes after `run`; one that goes on by now, perhaps for somebody else, is left."""
+    session = _live.pop(run, None)
+    if session is not None:
+        session.close()

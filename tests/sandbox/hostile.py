@@ -94,7 +94,8 @@ class Puppets:
         with connection, connection.makefile("rb") as pipe, suppress(OSError, ValueError):
             next_frame(pipe)  # what a guest would run
             while (frame := next_frame(pipe)) is not None:
-                connection.sendall(b"".join(self.react(frame)))
+                for data in self.react(frame):
+                    connection.sendall(data)
 
 
 def next_frame(pipe: Any) -> dict[str, Any] | None:

@@ -70,6 +70,9 @@ class Listed:
 def listed(journal: Journal, wanted: Wanted) -> list[Listed]:
     """The runs that are wanted, newest first."""
     rows = _of_state(_rows(journal, wanted), wanted.states)
+    if any(row["id"] is None for row in rows):
+        message = "a run without an id"
+        raise sound.damaged(message)
     if wanted.words is not None:
         found = runs_with(journal, wanted.words)
         rows = [row for row in rows if row["id"] in found]
