@@ -1,5 +1,6 @@
 """What all tests share: a user folder of their own, and models whose replies are written down in the test."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,8 @@ from llm_rlm.testing import Reply, Request, ScriptedServer, say
 from scripts import Models
 
 # How long an example takes says nothing on a machine that does other things too.
-settings.register_profile("any machine", deadline=None)
+# CI tries the same examples each time: what it says is about the change. Anywhere else they are others in each run.
+settings.register_profile("any machine", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("any machine")
 
 type Sub = Callable[[Request], Reply]
