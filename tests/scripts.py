@@ -77,3 +77,9 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
     return condition()
+
+
+def once(condition: Callable[[], bool], act: Callable[[], None]) -> None:
+    """Act when a condition has come about."""
+    assert until(condition)
+    act()

@@ -177,7 +177,7 @@ def test_a_question_while_another_is_under_way_is_refused() -> None:
 def test_no_worker_is_left_when_a_session_is_closed() -> None:
     session = RLM(scripted(submit("one"))).session("x")
     session.ask("1?")
-    worker = session._ready.start.session._connection.worker
+    worker = session._ready.start.session._workers.connection.worker
     session.close()
     assert not alive(worker.pid)
 
@@ -258,7 +258,7 @@ def test_a_worker_that_is_killed_between_two_questions_is_replaced_with_its_vari
 
     with RLM(model, ScriptedModel(sub, "sub"), settings=Settings(cache_days=0)).session("x") as session:
         session.ask("1?")
-        connection = session._ready.start.session._connection
+        connection = session._ready.start.session._workers.connection
         os.kill(connection.worker.pid, signal.SIGKILL)
         assert until(lambda: not connection.mailbox._events.empty())  # a thread notices the end
         assert session.ask("2?").answer == "two"

@@ -216,10 +216,10 @@ class _Dialogue(RuleBasedStateMachine):
     def say_something_between_cells(self, script: list[Any]) -> None:
         self.script, self.marker = script, self.marker + 1
         with suppress(SandboxError):
-            self.session._await_ready()
+            self.session._workers.await_ready()
         last = framed({"t": "calls", "calls": [{"id": self.marker, "prompt": "outside"}]})
         self.puppets.say(*self._said("", "outside"), last)
-        now = self.session._connection
+        now = self.session._workers.connection
         assert until(lambda: self.marker in self.replied or not now.worker._reader.is_alive())
 
     @rule(script=_SCRIPT)

@@ -60,9 +60,16 @@ class _Stop:
 
 
 def attempt(
-    connection: Connection, cell: Cell, on_output: Callable[[str], None], interrupted: Callable[[], str | None]
+    connection: Connection,
+    cell: Cell,
+    on_output: Callable[[str], None],
+    interrupted: Callable[[], str | None],
+    on_late: Callable[[], None],
 ) -> Attempt:
-    """Run a cell until it is done, is stopped, or its worker is lost. `interrupted` says why it is to stop, if it is."""
+    """Run a cell until it is done, is stopped, or its worker is lost.
+
+    `interrupted` says why it is to stop, if it is. `on_late` is called when its time is up: its worker may be lost soon.
+    """
     calls = connection.calls.handler
     assert calls is not None
     key = secrets.token_hex(8)
@@ -84,13 +91,20 @@ def attempt(
         }
     )
     try:
-        return _follow(connection, cell, Transcript(cell.number, key, cell.output_limit, on_output), interrupted)
+        transcript = Transcript(cell.number, key, cell.output_limit, on_output)
+        return _follow(connection, cell, transcript, interrupted, on_late)
     finally:
         connection.calls.end_cell()
         connection.mailbox.ignore()
 
 
-def _follow(connection: Connection, cell: Cell, transcript: Transcript, interrupted: Callable[[], str | None]) -> Attempt:
+def _follow(
+    connection: Connection,
+    cell: Cell,
+    transcript: Transcript,
+    interrupted: Callable[[], str | None],
+    on_late: Callable[[], None],
+) -> Attempt:
     """Take what a cell sends until it is done, and stop it when its time is up."""
     worker = connection.worker
     meter = Meter(worker.cpu_seconds)
@@ -112,6 +126,8 @@ def _follow(connection: Connection, cell: Cell, transcript: Transcript, interrup
             stop = _why_stop(cell, used, interrupted())
             if stop is not None:
                 connection.stop(stop.why)
+                if not stop.interrupted:
+                    on_late()
         elif time.monotonic() - stop.at > _GRACE:
             worker.kill(f"{stop.why}, and could not be stopped more gently")
 
