@@ -89,9 +89,9 @@ def test_what_a_task_asks_between_cells_waits_for_the_next_cell(make: Make, call
     assert [request.prompt for request in calls.asked] == ["late"]
 
 
-def test_a_forged_call_with_a_longer_prompt_than_any_guest_sends_is_not_made(session: Notebook, calls: Answering) -> None:
+def test_a_forged_call_with_a_longer_prompt_than_any_guest_sends_is_not_made(make: Make, calls: Answering) -> None:
     long = "say(t='calls', calls=[{'id': 10**6, 'prompt': 'x' * 20_000_001}])\nimport asyncio\nawait asyncio.sleep(9)"
-    result = session.run(_SAY + long)
+    result = make().run(_SAY + long)
     assert result.outcome == "lost"
     assert "malformed call" in "".join(result.notes)
     assert calls.asked == []

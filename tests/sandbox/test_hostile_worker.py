@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _OUTPUT = 2000
-_OWN = {"llm-rlm-sandbox", "llm-rlm-questions"}
+_OWN = {"llm-rlm-sandbox", "llm-rlm-sandbox-end", "llm-rlm-questions"}
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -282,6 +282,16 @@ while True: say(json.dumps({"t": "calls", "calls": [{"id": 1, "prompt": "p" * 99
     assert "it does not take what it is sent" in "".join(result.notes)
 
 
+def test_a_worker_that_takes_a_little_now_and_then_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_TAKE_LIMIT", 0.5)
+    monkeypatch.setattr(errand, "_MAIN", "import os, time\nwhile os.read(0, 4096): time.sleep(0.1)")
+    with _watched():
+        made = Connection([])
+        made.worker.send({"t": "cell", "code": "x" * 1_000_000})
+        assert made.why_not_ready() == "it does not take what it is sent"
+        made.close()
+
+
 def test_a_worker_that_says_a_little_now_and_then_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     trickle = framed({"t": "out", "text": ""})
     program = "import os, threading, time\n"
@@ -293,6 +303,23 @@ def test_a_worker_that_says_a_little_now_and_then_is_not_waited_for_for_ever(mon
         made = Connection([])
         assert made.why_not_ready() == "not ready after 0.5 s"
         made.close()
+
+
+def test_a_process_that_a_worker_leaves_behind_does_not_hold_up_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    left_behind = "import os\nwhile os.read(0, 65536): pass"  # has the worker's pipes, and ends when the host closes its own
+    program = f"""
+import os, subprocess, sys, time
+os.write(1, {framed(READY)!r})
+subprocess.Popen([sys.executable, "-c", {left_behind!r}])
+time.sleep(60)
+"""
+    monkeypatch.setattr(errand, "_MAIN", program)
+    monkeypatch.setattr("llm_rlm.sandbox.cell._BEGIN_LIMIT", 0.2)
+    monkeypatch.setattr(client, "_PIPE_LIMIT", 0.1)
+    with _watched():
+        session = Notebook(Offer(), Answering())
+        assert session.run("pass").outcome == "lost"
+        session.close()
 
 
 def test_a_value_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
+from llm_rlm.errors import SandboxError
+from llm_rlm.sandbox import shipping, unpacked
 from llm_rlm.sandbox.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from llm_rlm.sandbox import Offer
 
     from .fakes import Notebook
 
@@ -27,7 +32,7 @@ class Started:
         self._start = Connection
 
     def __call__(self, volumes: Sequence[tuple[str, str]]) -> Connection:
-        self.ended_before.append(sum(each.worker.was_killed for each in self._all))
+        self.ended_before.append(sum(each.worker._killed is not None for each in self._all))
         self._all.append(self._start(volumes))
         return self._all[-1]
 
@@ -88,3 +93,14 @@ def test_where_no_process_can_be_started_a_late_cell_is_stopped_all_the_same(
     monkeypatch.setattr("llm_rlm.sandbox.workers.Connection", refuse)
     assert session.run("import asyncio\nawait asyncio.sleep(1000)").outcome == "timeout"
     assert session.run("kept").output == "1\n"
+
+
+def test_a_guest_that_says_itself_why_it_cannot_begin_is_not_tried_again_and_nothing_is_made_anew(
+    started: Started, make: Make, text_offer: Callable[[bytes], Offer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_anew: list[str] = []
+    for module in (shipping, unpacked):
+        monkeypatch.setattr(module, "forget", lambda: made_anew.append("once"))
+    with pytest.raises(SandboxError, match="4 bytes shorter than it was when the run began"):
+        make(replace(text_offer(b"first\n"), size=10)).run("1")
+    assert (started.ended_before, made_anew) == ([0], [])

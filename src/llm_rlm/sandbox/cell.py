@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from .connection import Connection
     from .types import CellResult
 
-# Seconds: between looks at the time, until a cell must have begun, and from asking one to stop until its worker is ended.
-# Together with a look on each side and a new start these last two are a second, which is what a cell may be late. Cells that
-# can be stopped gently are done 0.06 s after they are asked, at a load of three processes a core.
+# Seconds: between looks at the time, until a cell must have begun, from its time to asking it to stop, and from that until its
+# worker is ended. Cells that can be stopped gently are done 0.06 s after they are asked, at a load of three processes a core;
+# another worker starts meanwhile, so that a result comes in a second, though variables have to be brought back.
 _TICK = 0.1
 _BEGIN_LIMIT = 5.0
-_LATE = 0.2
+_LATE = 0.1
 _GRACE = 0.3
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -26,8 +27,12 @@ _MEMORY = (4 << 30) - (1 << 16)
 _STDERR_KEPT = 2000
 _REASON_KEPT = 2000
 
-# Seconds without a byte taken from its pipe, after which a worker is given up: its reading thread does nothing else.
+# Seconds that a worker has to take a frame from its pipe, and the bytes a second beyond: its reading thread does nothing else.
 _TAKE_LIMIT = 30.0
+_SLOWEST = 1e6
+
+_PIPE_LIMIT = 1.0
+"""Seconds that an ended worker's pipe may stay open: a process that it has left behind would keep it so for ever."""
 
 
 class Listener(Protocol):
@@ -66,10 +71,13 @@ class Worker:
         self._sending = threading.Lock()
         self._killed: str | None = None
         self._ended_by_worker = ""
-        self._spoke = False
+        self._spoke = self._came_up = False
         self._shipment = shipping.shipment()
         self._wants_compiled = not self._shipment.compiled
         self._reader = threading.Thread(target=self._read, name="llm-rlm-sandbox", daemon=True)
+        self._ending = threading.Lock()
+        """Guards that the end is told once."""
+        self._over = threading.Event()
         self.send({"do": "run", "volumes": volumes, "memory": _MEMORY, "code": self._shipment.code})
 
     def start(self) -> None:
@@ -89,13 +97,15 @@ class Worker:
 
     def kill(self, reason: str) -> None:
         """End the process at once."""
-        self._killed = self._killed or reason
+        first, self._killed = self._killed is None, self._killed or reason
         self._process.kill()
+        if first:
+            threading.Thread(target=self._end_without_reader, name="llm-rlm-sandbox-end", daemon=True).start()
 
     def close(self) -> None:
         """End the process and wait for it."""
         self.kill("closed")
-        self._reader.join()
+        self._over.wait()
 
     def cpu_seconds(self) -> float:
         """Processor time that the process has used so far; 0.0 once it is gone."""
@@ -108,9 +118,9 @@ class Worker:
         return float(used.user + used.system)
 
     @property
-    def was_killed(self) -> bool:
-        """Whether the host ended the process, not the guest."""
-        return self._killed is not None
+    def failed_to_start(self) -> bool:
+        """Whether it ended of itself before its guest said anything: what is kept for the start is then made anew."""
+        return self._killed is None and not self._came_up
 
     @property
     def pid(self) -> int:
@@ -129,19 +139,35 @@ class Worker:
         except frames.FrameError as problem:
             self.kill(f"it broke the protocol: {problem}")
         finally:
-            self._process.kill()
-            code = self._process.wait()
-            if not self._spoke and self._killed is None and code not in _FROM_OUTSIDE:
-                # What was kept may be what is broken: first what we made, and if it was not that, what pyeryx made.
-                (shipping if self._shipment.compiled else unpacked).forget()
-            self._listener.ended(self, self._reason(code))
-            self._clean_up()
+            self._end()
+
+    def _end_without_reader(self) -> None:
+        """See to the end of a worker whose pipe does not end with it."""
+        self._process.wait()
+        if not self._over.wait(_PIPE_LIMIT):
+            self._end()
+
+    def _end(self) -> None:
+        """The process ends, if it has not yet, and the listener is told."""
+        self._process.kill()
+        code = self._process.wait()
+        with self._ending:
+            if self._over.is_set():
+                return
+            try:
+                if self.failed_to_start and code not in _FROM_OUTSIDE:
+                    # What was kept may be what is broken: first what we made, and if it was not that, what pyeryx made.
+                    (shipping if self._shipment.compiled else unpacked).forget()
+                self._listener.ended(self, self._reason(code))
+                self._clean_up()
+            finally:
+                self._over.set()
 
     def _pass_all_on(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as pipe:
             # What a worker said after it was given up does not count.
-            while self._killed is None and (read := frames.read_from_worker(pipe)) is not None:  # type: ignore[arg-type]
+            while (read := frames.read_from_worker(pipe)) is not None and self._killed is None:  # type: ignore[arg-type]
                 self._pass_on(*read)
 
     def _clean_up(self) -> None:
@@ -160,12 +186,13 @@ class Worker:
                 raise frames.FrameError(message)
             shipping.keep(frame["modules"])
         elif frame["t"] == "broken" or (sender, frame["t"]) == (frames.WORKER, "ended"):
+            self._came_up = self._came_up or frame["t"] == "broken"
             self._ended_by_worker = self._ended_by_worker or frame["reason"][-_REASON_KEPT:]
         elif sender == frames.WORKER:
             message = f"a frame {frame['t']!r} in the worker's own name"
             raise frames.FrameError(message)
         else:
-            self._spoke = True
+            self._spoke = self._came_up = True
             self._listener.received(self, frame, len(body))
 
     def _reason(self, code: int) -> str:
@@ -243,7 +270,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _write(pipe: IO[bytes], data: bytes) -> None:
-    """Write all of it. Raises TimeoutError once nothing has been taken for long, where the system can tell."""
+    """Write all of it. Raises TimeoutError once it has not been taken for long, where the system can tell."""
     if sys.platform == "win32":
         pipe.write(data)
         pipe.flush()
@@ -252,8 +279,9 @@ def _write(pipe: IO[bytes], data: bytes) -> None:
     room = select.poll()
     room.register(pipe, select.POLLOUT)
     rest = memoryview(data)
+    until = time.monotonic() + _TAKE_LIMIT + len(data) / _SLOWEST
     while rest:
-        if not room.poll(_TAKE_LIMIT * 1000):
+        if not room.poll(max(0.0, until - time.monotonic()) * 1000):
             raise TimeoutError
         with suppress(BlockingIOError):  # some systems say there is room where there is less than they want
             rest = rest[os.write(pipe.fileno(), rest) :]

@@ -108,9 +108,9 @@ class Workers:
             self.connection.begin(setup, self._handler, self._helpers)
 
     def _why_not_ready(self) -> str | None:
-        """Wait until the worker is ready. Where it ends by itself, one more is tried: what was kept is made anew."""
+        """Wait until the worker is ready. Where it fails to start, one more is tried: what was kept is made anew."""
         why = self.connection.why_not_ready()
-        if why is None or self.connection.worker.was_killed:
+        if why is None or not self.connection.worker.failed_to_start:
             return why
         self.raise_if_closed()
         self.connection.close()
