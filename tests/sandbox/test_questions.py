@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import struct
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llm_rlm.errors import RLMError
-from llm_rlm.sandbox import Offer
+from llm_rlm.sandbox import Offer, window
 from llm_rlm.sandbox.questions import Questions
 
 from .fakes import Answering
@@ -43,6 +46,8 @@ class Library:
                 raise RLMError(message)
             case "break":
                 raise ZeroDivisionError
+            case "much":
+                return bytes(1 << 17)
             case "long":
                 return bytes(1 << 25)
         return b'"ok"'
@@ -58,7 +63,8 @@ def read(questions: Questions) -> tuple[int, int, bytes]:
         with open(questions.window.path, "rb") as file:  # noqa: PTH123 - mkstemp gives a str
             data = file.read()
         if any(data[:8]):
-            return int.from_bytes(data[:8], "little"), int.from_bytes(data[8:16], "little"), data[24:]
+            number, status, size = struct.unpack_from("<QQQ", data)
+            return number, status, data[24 : 24 + size]
         time.sleep(0.002)
     raise AssertionError
 
@@ -157,6 +163,24 @@ def test_a_text_that_32_bits_cannot_count_has_its_length_all_the_same(make: Make
     assert session.run("len(context), len([1]), [len(context[:0])]").output == "(10000000000, 1, [0])\n"
     assert "str() of it does not work" in session.run("str(context)").output
     assert "object of type 'int' has no len()" in session.run("len(1)").output
+
+
+def test_where_there_is_no_room_for_an_answer_the_cell_is_told_and_goes_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = window._write
+
+    def write(file: int, data: bytes, at: int) -> None:
+        if len(data) > 1 << 16:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file, data, at)
+
+    monkeypatch.setattr(window, "_write", write)
+    session = make()
+    session.serve(Answering(), Library())
+    asking = "ask = grep.__self__._asker.ask\n"
+    assert session.run(asking + "ask('a_little')").output == "b'\"ok\"'\n"
+    said = "the host has no room for an answer of 131,072 bytes (No space left on device): ask for less at a time"
+    assert said in session.run("ask('much')").output
+    assert session.run("ask('a_little')").output == "b'\"ok\"'\n"
 
 
 class Shelf(Library):

@@ -125,4 +125,8 @@ class Questions:
             if given_up is None:
                 return
             given_up.set()
-            self.window.show(number, status, data)
+            try:
+                self.window.show(number, status, data)
+            except OSError as problem:
+                told = f"the host has no room for an answer of {len(data):,} bytes ({problem.strerror}): ask for less at a time"
+                self.window.show(number, "error", told.encode())

@@ -26,6 +26,8 @@ LARGEST = 1 << 24
 _NUMBER = struct.Struct("<Q")
 _REST = struct.Struct("<QQ")
 _BODY = 24
+_KEPT = 4096
+"""Bytes that there is always room for: an answer that says what is wrong, where the disk has become full."""
 _IN_MEMORY = "/dev/shm"  # noqa: S108 - the file's own name in it is unguessable
 
 type Status = Literal["data", "error", "stop"]
@@ -43,7 +45,7 @@ class Window:
         leftovers.sweep_once(Path(folder or tempfile.gettempdir()))
         self._file, self.path = tempfile.mkstemp(prefix=f"{leftovers.HELD}window-", dir=folder)
         leftovers.hold(self._file)
-        os.write(self._file, bytes(_BODY))
+        os.write(self._file, bytes(_BODY + _KEPT))
 
     def show(self, number: int, status: Status, body: bytes) -> None:
         """Answer the question of that number. Raises ValueError for an answer that is too long, OSError."""
