@@ -310,6 +310,8 @@ def test_packs_hold_every_item_once_in_order(lengths: list[int], most: int) -> N
         (("ab", None, 1, None), "labels must be a list of str, not str; what they mean goes in the instruction"),
         ((["a", " "], None, 1, None), "not of ' '"),
         ((["a", 3], None, 1, None), "not of 3"),
+        ((["a", ""], None, 1, None), "not of ''"),
+        ((["a", 0], None, 1, None), "not of 0"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments: tuple[object, object, object, object], says: str) -> None:

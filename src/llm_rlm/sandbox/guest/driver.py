@@ -99,7 +99,6 @@ class Driver:
             llm_batch=self._llm_batch,
             rlm_query=below.query,
             rlm_query_batch=below.batch,
-            rlm_query_batched=below.batch,
             llm_map=self._llm_map,
             grep=helping.grep,
             search=helping.search,
@@ -568,9 +567,10 @@ def _as_answer(value: object) -> tuple[str, str]:
 def _as_quotes(quotes: object) -> list[str]:
     """Quotes as plain text. Raises TypeError for what is not a list of str, ValueError for too many."""
     given = [quotes] if isinstance(quotes, str) else list(quotes) if isinstance(quotes, list | tuple) else [quotes]
-    if wrong := next((quote for quote in given if not isinstance(quote, str)), None):
-        message = f"quotes must be a list of str copied from the context, not of {type(wrong).__name__}"
-        raise TypeError(message)
+    for quote in given:
+        if not isinstance(quote, str):
+            message = f"quotes must be a list of str copied from the context, not of {type(quote).__name__}"
+            raise TypeError(message)
     if len(given) > _MOST_QUOTES:
         message = f"{len(given)} quotes; at most {_MOST_QUOTES} can be given"
         raise ValueError(message)

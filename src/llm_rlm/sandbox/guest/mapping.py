@@ -345,9 +345,10 @@ def _labels(labels: object) -> tuple[str, ...]:
         message = f"labels must be a list of str, not {type(labels).__name__}; what they mean goes in the instruction"
         raise TypeError(message)
     given = list(labels)
-    if wrong := next((label for label in given if not isinstance(label, str) or not label.strip()), None):
-        message = f"labels must be a list of str that are not empty, not of {wrong!r}"
-        raise TypeError(message)
+    for label in given:
+        if not isinstance(label, str) or not label.strip():
+            message = f"labels must be a list of str that are not empty, not of {label!r}"
+            raise TypeError(message)
     # The order of a set is another in each session.
     given = sorted(given) if isinstance(labels, set | frozenset) else given
     if not given:
