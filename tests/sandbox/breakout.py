@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_rlm.confining.kernel import kernel
 from llm_rlm.sandbox import worker
 
 if TYPE_CHECKING:
@@ -65,9 +66,16 @@ def attempts(targets: dict[str, Any]) -> dict[str, str]:
         "start a program": lambda: subprocess.run(["/bin/true"], check=False),
         "become a program": lambda: os.execv("/bin/true", ["true"]),  # noqa: S606 - is to be refused
         "fork": os.fork,
+        "make a file system to mount": lambda: _system_call("fsopen", b"tmpfs", 0),
         "signal its host": lambda: os.kill(os.getppid(), 0),
     }
     return {name: _try(tried[name]) for name in targets["only"] or tried}
+
+
+def _system_call(name: str, *arguments: object) -> int:
+    there = kernel()
+    assert not isinstance(there, str)
+    return there.call(name, *arguments)
 
 
 def _try(action: Callable[[], object]) -> str:

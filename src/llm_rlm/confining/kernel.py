@@ -33,6 +33,7 @@ def _table(text: str) -> dict[str, int]:
 _SAME = """
 landlock_create_ruleset 444, landlock_add_rule 445, landlock_restrict_self 446
 io_uring_setup 425, io_uring_enter 426, io_uring_register 427, clone3 435, pidfd_getfd 438
+open_tree 428, move_mount 429, fsopen 430, fsconfig 431, fsmount 432, fspick 433, process_madvise 440, mount_setattr 442
 """
 _X86_64 = """
 socket 41, connect 42, accept 43, bind 49, listen 50, socketpair 53, accept4 288
@@ -41,6 +42,7 @@ ptrace 101, process_vm_readv 310, process_vm_writev 311, open_by_handle_at 304
 mount 165, umount2 166, pivot_root 155, chroot 161, unshare 272, setns 308
 init_module 175, finit_module 313, kexec_load 246, bpf 321, perf_event_open 298
 userfaultfd 323, add_key 248, request_key 249, keyctl 250
+kcmp 312, delete_module 176, kexec_file_load 320
 """
 _ARM64 = """
 socket 198, socketpair 199, bind 200, listen 201, accept 202, connect 203, accept4 242
@@ -49,6 +51,7 @@ ptrace 117, process_vm_readv 270, process_vm_writev 271, open_by_handle_at 265
 mount 40, umount2 39, pivot_root 41, chroot 51, unshare 97, setns 268
 init_module 105, finit_module 273, kexec_load 104, bpf 280, perf_event_open 241
 userfaultfd 282, add_key 217, request_key 218, keyctl 219
+kcmp 272, delete_module 106, kexec_file_load 294
 """
 MACHINES = {
     "x86_64": Machine(0xC000003E, _table(_SAME + _X86_64)),

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 REFUSED = (
     *("socket", "connect", "bind", "listen", "accept", "accept4"),
     *("execve", "execveat", "fork", "vfork"),
-    *("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "open_by_handle_at"),
+    *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp", "open_by_handle_at"),
     *("mount", "umount2", "pivot_root", "chroot", "unshare", "setns"),
-    *("init_module", "finit_module", "kexec_load", "bpf", "perf_event_open", "userfaultfd"),
+    *("fsopen", "fsconfig", "fsmount", "fspick", "move_mount", "open_tree", "mount_setattr"),
+    *("init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load"),
+    *("bpf", "perf_event_open", "userfaultfd"),
     *("io_uring_setup", "io_uring_enter", "io_uring_register"),
     *("add_key", "request_key", "keyctl"),
 )
