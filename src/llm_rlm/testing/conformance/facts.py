@@ -91,6 +91,8 @@ def _problem(fact: Fact, make: Maker) -> str | None:
         hold(fact, make)
     except NotSoError as problem:
         return str(problem)
+    except Exception as problem:  # noqa: BLE001 - whatever a sandbox raises, the other facts are looked at
+        return f"{type(problem).__name__}: {problem}"
     return None
 
 
@@ -260,9 +262,9 @@ def a_call_is_answered_and_a_batch_keeps_its_order(bench: Bench) -> None:
 
 def a_cell_does_not_run_while_it_waits(bench: Bench) -> None:
     """Its time is its own."""
-    result = bench.run("import asyncio\nawait asyncio.gather(*[llm_query(str(n)) for n in range(20)])\nNone")
-    if not result.running <= result.seconds:
-        message = f"it ran {result.running} s in {result.seconds} s"
+    result = bench.run(f"import asyncio\ntry: await asyncio.wait_for(llm_query('{HELD}'), 1.5)\nexcept TimeoutError: pass")
+    if result.seconds < 1.5 or result.running > result.seconds - 1:  # noqa: PLR2004 - as above
+        message = f"it ran {result.running} s in {result.seconds} s, of which it waited 1.5 s"
         raise NotSoError(message)
 
 
