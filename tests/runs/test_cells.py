@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from llm_rlm import RLM, Limits, Settings, UsageError
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import past_run
+from llm_rlm.runs.functions import of_callables
 from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import ScriptedModel
 from scripts import scripted, submit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def upper(prompt: object) -> str:
@@ -91,3 +97,27 @@ def test_closed_cells_run_no_more_and_can_be_closed_again() -> None:
         cells.run("1")
     with pytest.raises(UsageError, match="closed"):
         cells.submit("1")
+
+
+def test_more_code_than_a_cell_can_have_is_refused_and_the_session_goes_on() -> None:
+    with rlm().cells("x") as cells:
+        with pytest.raises(UsageError, match="the code has 20,000,001 characters; at most 20,000,000 can be run"):
+            cells.run("#" * 20_000_001)
+        assert cells.run("context") == "'x'"
+
+
+def test_no_function_may_have_a_name_that_a_session_has_given_already() -> None:
+    with rlm(depth=1).cells({"a.txt": "x"}) as cells:
+        names = cells.run("print(*[name for name in globals() if not name.startswith('_')])").split()
+    assert {"LLMError", "rlm_query", "FINAL", "grep"} <= set(names)
+    for name in names:
+        with pytest.raises(UsageError, match="is taken in the session"):
+            of_callables([_named(name)])
+
+
+def _named(name: str) -> Callable[[], str]:
+    def function() -> str:
+        return ""
+
+    function.__name__ = name
+    return function

@@ -19,11 +19,12 @@ MOST_RESULT = 50_000_000
 """Characters of JSON that a function may return."""
 
 _HELPERS = frozenset({"context", "attachable", "submit", "budget", "grep", "search", "chunks", "sql", "print", "len"})
+_ERRORS = frozenset({"LLMError", "HelperError"})
 _CALLS = frozenset(
     {"llm_query", "llm_batch", "llm_map", "llm_query_batched", "rlm_query", "rlm_query_batch", "rlm_query_batched"}
 )
 _ENDS = frozenset({"answer", "FINAL", "FINAL_VAR", "SHOW_VARS"})
-_TAKEN = _HELPERS | _CALLS | _ENDS
+_TAKEN = _HELPERS | _ERRORS | _CALLS | _ENDS
 """Names that mean something in the session already."""
 
 _LONGEST = 300

@@ -35,7 +35,7 @@ from llm_rlm.journal.owner import claim, drop_after, let_go, take_over
 from llm_rlm.providers.attachments import Attachments
 from llm_rlm.providers.dispatch import CHILDREN, CONCURRENCY, Dispatcher, Manner, Performer
 from llm_rlm.root.names import EXECUTE, SUBMIT
-from llm_rlm.sandbox import Answer, CellResult, MissingVariableError, NotAnAnswerError, Offer, Session, Spares
+from llm_rlm.sandbox import MOST_CODE, Answer, CellResult, MissingVariableError, NotAnAnswerError, Offer, Session, Spares
 
 from .continuation import Followed
 from .evidence import Evidence
@@ -327,6 +327,8 @@ class Run:
         """Run a cell, for the tool call of that number in its turn. A str is an error in the arguments, for the model."""
         if not isinstance(code, str) or not code.strip():
             return f"Error: {EXECUTE} needs `code`, Python source as one string."
+        if len(code) > MOST_CODE:
+            return f"Error: the code has {len(code):,} characters; at most {MOST_CODE:,} can be run."
         with self._cell_running:
             if self._stopped is not None:
                 return f"Error: not run: {self._stopped}."

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .session import Session
     from .spares import Spares
     from .types import (
+        MOST_CODE,
         Answer,
         CallHandler,
         CellResult,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "MOST_CODE",
     "Answer",
     "CallHandler",
     "CellResult",

@@ -101,7 +101,10 @@ class Session:
             return answer
 
     def interrupt(self, why: str) -> None:
-        """Stop the cell that runs now, if any, keeping its variables. Called from any thread."""
+        """Stop the cell that runs now, if any. Called from any thread.
+
+        One that waits keeps its variables. One that computes is ended, and those before it are brought back.
+        """
         self._interrupted = why
 
     def close(self) -> None:

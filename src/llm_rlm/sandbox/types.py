@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 MOUNTED_AT = "/context/context"
 """The path in the guest of the file that it holds."""
 
+MOST_CODE = 20_000_000
+"""Characters of the code of a cell."""
+
 
 @dataclass(frozen=True)
 class Offer:
