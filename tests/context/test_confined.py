@@ -68,6 +68,7 @@ def test_the_environment_is_a_private_empty_folder_that_goes_with_the_process(
     folder = Path(str(where["folder"]))
     environment.pop("SYSTEMROOT", None)
     kept = {name: value for name, value in environment.items() if not name.startswith(("LC_", "__CF"))}  # the interpreter's own
+    assert (kept.pop("ORT_DISABLE_TELEMETRY"), kept.pop("OPENBLAS_NUM_THREADS")) == ("1", "1")
     assert {os.path.realpath(value) for value in kept.values()} == {os.path.realpath(folder)}
     confined.close()
     assert not folder.exists()

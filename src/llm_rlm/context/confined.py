@@ -271,12 +271,18 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+_QUIET = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""For libraries that start threads as they are imported, before the process is confined: Landlock does not hold for those, and
+onnxruntime, which comes with markitdown, would send what it knows of the machine to its maker.
+"""
+
+
 def _import_path() -> list[str]:
     package = str(Path(__file__).parents[2])
     return [package, *(entry for entry in sys.path if entry and entry != package)]
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """Where it may write, and what Windows cannot start a process without."""
+    """Where it may write, what keeps libraries quiet, and what Windows cannot start a process without."""
     kept = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
-    return kept | dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), folder)
+    return kept | _QUIET | dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), folder)

@@ -10,6 +10,7 @@ import struct
 import sys
 import threading
 import time
+import zipfile
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,14 @@ import pytest
 from llm_rlm.context.confined import Bounds
 from llm_rlm.context.converting import convert as module
 from llm_rlm.context.converting.convert import NEEDS_EXTRA, Converter, Job, convert, convert_all, kind_of
+from llm_rlm.context.converting.office import _cell
+from llm_rlm.context.converting.web import without_data
 from llm_rlm.context.document import Document, Skipped, Spool
 from llm_rlm.context.marks import Places, is_marked
 
 from .documents import docx, epub, paragraph, pdf, pdf_of, zipped
+from .hostile import old_workbook
+from .rawzip import Member, raw_zip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,6 +113,20 @@ def test_a_document_is_known_by_its_content_and_name(tmp_path: Path, name: str, 
     path = tmp_path / name
     path.write_bytes(data)
     assert kind_of(str(path), data[:8192]) == kind
+
+
+@pytest.mark.parametrize("end", ["", "hidden", "disks"])
+def test_a_zip_file_cannot_hide_how_many_members_it_has(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "a.docx"
+    parts = [Member("[Content_Types].xml", b""), Member("word/document.xml", b"")]
+    data = raw_zip(parts + [Member(str(number), b"") for number in range(20_000)], end)
+    if end == "disks":
+        # The numbers of its disks, which nobody looks at, as the beginning of another last record.
+        data = data[:-18] + b"PK\5\6" + data[-14:]
+    path.write_bytes(data)
+    assert kind_of(str(path), data[:8192]) is None
+    path.write_bytes(raw_zip(parts, end if end != "disks" else ""))
+    assert kind_of(str(path), data[:8192]) == "docx"
 
 
 def test_a_page_of_the_web_is_known_by_its_content_type() -> None:
@@ -533,6 +552,62 @@ def test_an_xml_bomb_does_not_go_off(shared: Converter, tmp_path: Path) -> None:
     prolog = f'<!DOCTYPE x [<!ENTITY a0 "lol">{entities}]>'
     result = converted(shared, tmp_path, "a.docx", docx(paragraph("t &a11;"), prolog))
     assert isinstance(result, Skipped) or result.size < 1 << 20
+
+
+@on_linux
+def test_converting_starts_no_thread_before_its_process_is_confined_and_leaves_nothing(tmp_path: Path, spool: Spool) -> None:
+    import psutil  # noqa: PLC0415 - one use
+
+    path = tmp_path / "a.html"
+    path.write_bytes(b"<p>text")
+    before = {child.pid for child in psutil.Process().children()}
+    with Converter(None, spool) as converter:
+        text_of(converter.convert(Job(str(path), "a.html", "html")))
+        (process,) = (child for child in psutil.Process().children() if child.pid not in before)
+        # The one that converts, and the one that listens, which is begun last.
+        assert process.num_threads() == 2
+        assert list(Path(process.cwd()).iterdir()) == []
+
+
+@pytest.mark.parametrize("row", ["99999999999", "1e18", "1048578"])
+def test_a_sheet_that_skips_more_rows_than_there_can_be_is_skipped(shared: Converter, tmp_path: Path, row: str) -> None:
+    import openpyxl  # noqa: PLC0415 - slow to import
+
+    file = io.BytesIO()
+    workbook = openpyxl.Workbook()
+    workbook.active.append(["text"])
+    workbook.save(file)
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["xl/worksheets/sheet1.xml"] = parts["xl/worksheets/sheet1.xml"].replace(
+        b'<row r="1">', b'<row r="%s">' % row.encode()
+    )
+    begin = time.monotonic()
+    assert reason_of(converted(shared, tmp_path, "a.xlsx", zipped({**parts}))) == "a row beyond the 1,048,576 of a sheet"
+    assert time.monotonic() - begin < 20
+
+
+def test_the_far_cells_of_an_old_workbook_do_not_fill_the_memory(shared: Converter, tmp_path: Path) -> None:
+    text = text_of(converted(shared, tmp_path, "a.xls", old_workbook(far=True)))
+    assert "good text" in text
+    assert text.endswith("| good text |\n")
+
+
+def test_a_cell_of_blanks_takes_no_longer_than_others() -> None:
+    begin = time.monotonic()
+    assert _cell("x" + " " * 1_000_000 + "y \n\n z|").endswith(r" y<br>z\|".lstrip())
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("line", ["![" * 100_000, "![](data:" * 50_000, "![x](" * 100_000])
+def test_a_line_that_only_begins_images_is_read_once(line: str) -> None:
+    begin = time.monotonic()
+    assert without_data(line) == line
+    assert time.monotonic() - begin < 5
+
+
+def test_the_data_of_an_image_is_dropped_wherever_it_stands() -> None:
+    assert without_data("![![a b](data:x,y) ![](DATA:z)[l](data:w)![c]") == "![a b [l](data:w)![c]"
 
 
 def test_a_web_page_that_nests_deeply_loses_its_shape_but_not_its_text(shared: Converter, tmp_path: Path) -> None:

@@ -67,7 +67,10 @@ _TEXT_SUFFIXES: dict[str, Kind] = {
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 _END_OF_ZIP = b"PK\x05\x06"
-_LONGEST_END_OF_ZIP = (1 << 16) + 22
+_END_OF_ZIP64 = b"PK\x06\x06"
+_LOCATOR_OF_ZIP64 = b"PK\x06\x07"
+_END, _ZIP64_LOCATOR, _ZIP64_END = 22, 20, 56
+_LONGEST_END_OF_ZIP = (1 << 16) + _END + _ZIP64_LOCATOR + _ZIP64_END
 _MOST_MEMBERS = 20_000
 
 
@@ -127,15 +130,28 @@ def _members(path: str) -> set[str]:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _LONGEST_END_OF_ZIP))
             end = file.read()
-            at = end.rfind(_END_OF_ZIP)
-            count, listed = struct.unpack_from("<HI", end, at + 10)
-            # A Zip64 file says 65,535.
-            if at < 0 or count > _MOST_MEMBERS or listed > _MOST_MEMBERS * 512:
+            count, listed = _directory(end)
+            if count > _MOST_MEMBERS or listed > _MOST_MEMBERS * 512:
                 return set()
             with zipfile.ZipFile(file) as archive:
                 return set(archive.namelist())
     except (OSError, zipfile.BadZipFile, struct.error, ValueError, NotImplementedError):
         return set()
+
+
+def _directory(end: bytes) -> tuple[int, int]:
+    """How many members the last bytes of a zip file tell of, and in how many bytes: where, and as, `zipfile` then reads it.
+
+    Raises struct.error, ValueError.
+    """
+    at = len(end) - _END
+    if at < 0 or not (end.startswith(_END_OF_ZIP, at) and end.endswith(b"\0\0")):
+        at = end.rindex(_END_OF_ZIP)
+    of_zip64 = at - _ZIP64_LOCATOR - _ZIP64_END
+    if of_zip64 >= 0 and end.startswith(_LOCATOR_OF_ZIP64, at - _ZIP64_LOCATOR) and end.startswith(_END_OF_ZIP64, of_zip64):
+        # It holds, whatever the record after it says.
+        return struct.unpack_from("<QQ", end, of_zip64 + 32)
+    return struct.unpack_from("<HI", end, at + 10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ Word by markitdown; the others by the libraries that it uses, so that parts can 
 from __future__ import annotations
 
 import datetime as dt
-import re
 import shutil
 import tempfile
 import zipfile
@@ -26,7 +25,8 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 _ROWS_AT_ONCE = 1000
 _DEEPEST_GROUP = 50
-_BREAK = re.compile(r"\s*\n\s*")
+_MOST_ROWS = 1 << 20
+"""Of a sheet, in any version of Excel."""
 
 
 def convert_docx(path: str, output: Output) -> None:
@@ -106,7 +106,19 @@ def convert_xlsx(path: str, output: Output) -> None:
             # Some programs write a wrong size.
             sheet.reset_dimensions()
             output.mark("sheet", sheet.title)
-            _write_table(sheet.iter_rows(values_only=True), output)
+            _write_table(_rows(sheet), output)
+
+
+def _rows(sheet: Any) -> Iterator[tuple[object, ...]]:  # noqa: ANN401 - openpyxl is not imported here
+    """Those with cells. openpyxl makes up all that a row's number leaves out, however high it is."""
+    made_up = 0
+    for row in sheet.iter_rows(values_only=True):
+        made_up = 0 if row else made_up + 1
+        if made_up > _MOST_ROWS:
+            message = f"a row beyond the {_MOST_ROWS:,} of a sheet"
+            raise RefusedError(message)
+        if row:
+            yield row
 
 
 def convert_xls(path: str, output: Output) -> None:
@@ -114,7 +126,8 @@ def convert_xls(path: str, output: Output) -> None:
     import xlrd  # noqa: PLC0415 - not always installed
 
     try:
-        workbook = xlrd.open_workbook(path, on_demand=True, logfile=_Nowhere())
+        # Rows as long as they are: filled up, two far cells would take all of the memory and time.
+        workbook = xlrd.open_workbook(path, on_demand=True, ragged_rows=True, logfile=_Nowhere())
     except xlrd.XLRDError as problem:
         reason = "encrypted" if "encrypted" in str(problem).lower() else "a broken XLS"
         raise RefusedError(reason) from None
@@ -185,7 +198,8 @@ def _cell(value: object) -> str:
     if isinstance(value, dt.datetime):
         at_midnight = value.time() == dt.time()
         return value.date().isoformat() if at_midnight else value.isoformat(" ")
-    return _BREAK.sub("<br>", str(value).strip()).replace("|", r"\|")
+    lines = (line.strip() for line in str(value).split("\n"))
+    return "<br>".join(line for line in lines if line).replace("|", r"\|")
 
 
 def _refuse_encrypted(path: str) -> None:

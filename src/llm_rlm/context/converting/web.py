@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from .output import Output
 
-_DATA_IMAGE = re.compile(r"!\[([^\]\n]*)\]\(data:[^)\n]*\)", re.IGNORECASE)
+_DATA_IMAGE = re.compile(r"!\[((?:(?!!\[)[^\]\n])*+)\]\(data:(?:(?!\]\(data:)[^)\n])*+\)", re.IGNORECASE)
+"""No part of it runs into the next one, so that a line of beginnings is not read once for each."""
 _TITLE_WITHIN = 2000
 _METADATA = {"title": "Title", "creator": "Author", "publisher": "Publisher", "date": "Date", "language": "Language"}
 
