@@ -77,7 +77,7 @@ def record(changed: dict[str, Any]) -> None:
 
 def sources(*names: str) -> None:
     """Let these be what the run has read."""
-    record(recorded() | {"sources": {"names": list(names), "walking": {}, "base": ""}})
+    record(recorded() | {"sources": {"names": list(names), "walking": {"hidden": False, "ignore": True}, "base": "."}})
 
 
 def test_the_run_goes_on_when_nothing_is_wrong(asked: Asked) -> None:
