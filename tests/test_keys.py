@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 from llm.cli import cli
 
+from collector import Collector
+from llm_rlm.export.otel import CONTENT
 from llm_rlm.export.spans import Spans
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import find_run
@@ -98,6 +100,13 @@ def test_a_key_in_a_failure_is_in_nothing_that_is_made_of_the_record(
     journal.close()
     assert spans
     assert "canary" not in repr(spans)
+    monkeypatch.setenv(CONTENT, "true")
+    with Collector().serving(monkeypatch) as collector:
+        assert CliRunner().invoke(cli, ["rlm", "export", "last", "--otel"]).exit_code == 0
+    assert len(collector.spans) == len(spans)
+    assert b"LLMError as problem" in collector.raw
+    for form in (KEY, quote(KEY, safe=""), "canary"):
+        assert form.encode() not in collector.raw
 
 
 def test_events_and_doctor_tell_no_key(serve: Serve, user_path: Path) -> None:

@@ -87,8 +87,8 @@ def _read(text: str) -> Config:
     return Config(
         _limit("max_cost", found.get("max_cost", default.max_cost), "USD", "no limit"),
         _limit("cache_days", found.get("cache_days", default.cache_days), "days; 0 for never", "no end"),
-        _prices(found.get("prices", {})),
-        _windows(found.get("windows", {})),
+        prices(found.get("prices", {})),
+        windows(found.get("windows", {})),
         _flag("otel", found.get("otel", default.otel)),
     )
 
@@ -109,7 +109,8 @@ def _limit(key: str, value: object, unit: str, without: str) -> float | None:
     return float(value)
 
 
-def _prices(found: object) -> dict[str, Rate]:
+def prices(found: object) -> dict[str, Rate]:
+    """Prices by model, of a table as the file has it. Raises UsageError."""
     form = '[prices."my-model"], with input and output in USD per million tokens'
     if not isinstance(found, dict):
         message = f"prices must be a table for each model, {form}, not {found!r}"
@@ -117,8 +118,8 @@ def _prices(found: object) -> dict[str, Rate]:
     return {model: _rate(f"prices.{json.dumps(model, ensure_ascii=False)}", rate, form) for model, rate in found.items()}
 
 
-def _windows(found: object) -> dict[str, int]:
-    """Tokens by model."""
+def windows(found: object) -> dict[str, int]:
+    """Tokens by model, likewise."""
     form = 'in tokens, [windows] with a line for each model such as "my-model" = 8192'
     if not isinstance(found, dict):
         message = f"windows must be a table, {form}, not {found!r}"

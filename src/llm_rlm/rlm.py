@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .budget import Limits
-from .config import Rate
 from .providers import models
 from .providers.prices import Prices
 from .runs.asking import Asking, begin, finish_in_thread
 from .runs.cells import Cells
 from .runs.engine import Engine
 from .runs.ready import limits_of
-from .runs.resume import Resumption, read
-from .runs.run import Settings
+from .runs.resume import Resumption, read, recorded
 from .runs.session import Session
 
 if TYPE_CHECKING:
@@ -41,12 +38,9 @@ class RLM(Engine):
     def of_run(cls, run: str, *, key: str | None = None) -> RLM:
         """As the run with that id asked, to go on with it: see `resume`. Keys are not recorded. Raises UsageError."""
         past = read(run)
-        settings = dict(past.settings)
-        more = settings.pop("asked")
-        limits = Limits(**_known(Limits, settings.pop("limits")))
+        asked = recorded(past)
         sub_model = past.sub_model if past.sub_model != past.model else None
-        more["prices"] = {name: Rate(**rate) for name, rate in more["prices"].items()}
-        return cls(past.model, sub_model, limits, Settings(**_known(Settings, settings)), key=key, **_known(cls, more))
+        return cls(past.model, sub_model, asked.limits, asked.settings, key=key, **asked.more)
 
     def ask(
         self,
@@ -113,9 +107,3 @@ class RLM(Engine):
     def _asking(self, cite: bool | None, schema: Mapping[str, object] | str | type[BaseModel] | None) -> RLM:  # noqa: FBT001 - the caller's keyword
         """As asked to for one question."""
         return replace(self, cite=self.cite if cite is None else cite, schema=self.schema if schema is None else schema)
-
-
-def _known(kind: type, recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """What another version has recorded that this one knows as well."""
-    names = {each.name for each in fields(kind)}
-    return {name: value for name, value in recorded.items() if name in names}

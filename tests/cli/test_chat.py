@@ -92,9 +92,7 @@ def test_sessions_are_one_conversation_in_the_log_of_llm(serve: Serve, log: Path
         assert db.execute("select count(distinct thread_id), count(*) from turns").fetchone() == (1, 3)
 
 
-@pytest.mark.parametrize(
-    "option", [["-m", "responses"], ["--schema", "n int"], ["--cite"], ["--tool", "llm_time"], ["-n"], ["-s", "x"]]
-)
+@pytest.mark.parametrize("option", [["-m", "responses"], ["--schema", "n int"], ["--cite"], ["-n"], ["-s", "x"]])
 def test_what_a_followed_run_has_already_is_refused_and_not_ignored(serve: Serve, log: Path, option: list[str]) -> None:
     serve(submit("so"))
     CliRunner().invoke(cli, ["rlm", "How long?", "-c", str(log), "-m", "chat"])

@@ -151,7 +151,7 @@ def test_a_table_fits_its_terminal_and_shows_some_of_the_question(width: int) ->
     ask(HOSTILE + " and much more, " * 30)
     journal = Journal(journal_path())
     try:
-        runs = listed(journal, Wanted())
+        runs = listed(journal, Wanted()).runs
         ids = shortest(journal, [each.id for each in runs])
     finally:
         journal.close()

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 from llm.cli import cli
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from ulid import ULID
 
+from collector import Collector
 from llm_rlm import RLM, Limits, RLMError, RLMToolbox, RunFailedError
 from llm_rlm.cli import telemetry
 from llm_rlm.export.otel import CONTENT, provider_of, send
@@ -26,7 +24,6 @@ from llm_rlm.testing import Reply, ScriptedModel
 from scripts import run, scripted, submit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import llm
@@ -61,50 +58,6 @@ def spans(run_id: str, *, content: bool | None = None) -> list[ReadableSpan]:
 
 def attributes(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
-
-
-class Collector:
-    """What receives spans on loopback."""
-
-    def __init__(self, status: int = 200) -> None:
-        self.received: list[Any] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.received.append((self.path, ExportTraceServiceRequest.FromString(body)))
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    @property
-    def spans(self) -> list[Any]:
-        return [
-            span
-            for _, request in self.received
-            for resource in request.resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
-
-    @contextmanager
-    def serving(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", self.url)
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
 
 
 def test_a_run_is_a_tree_of_spans_named_as_the_conventions_name_them() -> None:

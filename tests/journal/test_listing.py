@@ -34,7 +34,7 @@ def test_what_is_listed_is_what_the_runs_said_at_their_end() -> None:
     ask("rs = await llm_batch(['a', 'b', 'c'])", Limits(calls=2))
     ask("print(await rlm_query('Part?', context='x'))")
     with closing(Journal(journal_path())) as journal:
-        runs = listed(journal, Wanted(children=True))
+        runs = listed(journal, Wanted(children=True)).runs
         results = [result_of(past_run(journal, each.id)) for each in runs]
     assert len(runs) == 4
     for each, result in zip(runs, results, strict=True):
@@ -46,7 +46,7 @@ def test_filters_hold_together_and_the_newest_come_first() -> None:
     with closing(Journal(None)) as journal:
         for number, model in enumerate(["one", "two", "two", "two"]):
             journal.begin_run(f"run-{number}", model=model, question="needle" if number else "", settings="{}", finish="prose")
-        found = listed(journal, Wanted(2, model="two", states=("prose",), words="needle"))
+        found = listed(journal, Wanted(2, model="two", states=("prose",), words="needle")).runs
     assert [each.id for each in found] == ["run-3", "run-2"]
 
 

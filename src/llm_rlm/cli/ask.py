@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from llm_rlm.rlm import RLM
     from llm_rlm.runs.asking import Asking
 
-OF_A_NEW_RUN = (
-    *("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "tools", "schema", "protocol", "dry_run"),
-)
+OF_A_NEW_RUN = (*("model", "sub_model", "system", "options", "sub_options", "no_log", "cite", "schema", "protocol", "dry_run"),)
 """Options that a run which goes on has already."""
 
 _MODEL_OPTIONS = [

@@ -9,7 +9,7 @@ import click
 
 from .ask import OF_A_NEW_RUN, engine_of, model_options
 from .options import check_output, is_given, run_options
-from .resume import resuming
+from .resume import check_tools, resuming
 from .running import ABORTED, Display, ended_by_sigterm, report, report_abort, shown_as_usage
 from .sources import are_given, source_options, sources_of
 from .telemetry import send_to_otel
@@ -62,9 +62,11 @@ def _session(ctx: click.Context, run: str | None, given: dict[str, Any]) -> Sess
             raise UsageError(message)
         return Session(engine_of(given), sources_of(given))
     if any(is_given(ctx, name) for name in OF_A_NEW_RUN):
-        message = "--follow goes on with the models, the tools, the schema and the record of its run: give none of them"
+        message = "--follow goes on with the models, the schema and the record of its run: give none of them"
         raise UsageError(message)
-    return Session(resuming(ctx, run, given), following=Following(run, sources_of(given) if are_given(given) else None))
+    engine = resuming(ctx, run, given)
+    check_tools(engine, given)
+    return Session(engine, following=Following(run, sources_of(given) if are_given(given) else None))
 
 
 def _questions() -> Iterator[str]:

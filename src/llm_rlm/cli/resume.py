@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run")
 @source_options("The input, if it was stdin or has moved")
+@click.option("--tool", "tools", multiple=True, metavar="NAME", help="LLM tool that cells could call, and may call again")
 @run_options(new=False)
 @click.pass_context
 def resume(ctx: click.Context, /, run: str, **given: Any) -> None:  # noqa: ANN401 - the options
@@ -43,9 +44,28 @@ def go_on(ctx: click.Context, run: str, given: dict[str, Any]) -> None:
         resumption = Resumption(run, engine.limits, sources_of(given) if are_given(given) else None)
         if resumption.result is not None:
             return resumption.result
+        try:
+            check_tools(engine, given)
+        except BaseException:
+            resumption.context.discard()
+            raise
         return begin(engine, resumption.question, resumption.context, observer, resumption)
 
     perform(ctx, given, begin)
+
+
+def check_tools(engine: RLM, given: dict[str, Any]) -> None:
+    """Raise UsageError unless the tools of a run were named again: the journal alone lets nothing run on this machine."""
+    from llm_rlm.errors import UsageError  # noqa: PLC0415 - not needed for --help
+
+    for tool in engine.tools:
+        if tool not in given["tools"]:
+            message = f"cells of that run could call the tool {tool}, which runs on this machine, as you: add --tool '{tool}'"
+            raise UsageError(message)
+    for tool in given["tools"]:
+        if tool not in engine.tools:
+            message = f"cells of that run could not call the tool {tool}: leave out --tool '{tool}'"
+            raise UsageError(message)
 
 
 def resuming(ctx: click.Context, run: str, given: dict[str, Any]) -> RLM:

@@ -6,12 +6,17 @@ import re
 import sys
 import time
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .output import console_for, print_all, print_json, tolerant
 from .reading import opened_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_rlm.journal.sound import DamagedError
 
 _STATES = ("submitted", "prose", "limit", "interrupted", "error", "running", "crashed", "ended")
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -57,16 +62,28 @@ def runs(count: int, *, json_output: bool, **given: Any) -> None:  # noqa: ANN40
 
     with opened_journal() as journal:
         found = listed(journal, Wanted(count or None, **given))
-        ids = shortest(journal, [run.id for run in found])
+        ids = shortest(journal, [run.id for run in found.runs])
         (known,) = journal.rows("select count(*) as runs from runs")
     if json_output:
-        print_json(lists.as_json(found))
-    elif not found:
+        print_json(lists.as_json(found.runs))
+    elif not found.runs and not found.damaged:
         none = "No runs yet: llm rlm QUESTION -c FILE makes the first, llm rlm demo shows one."
         click.echo("No runs like that." if known["runs"] else none, err=True)
     elif sys.stdout.isatty():
-        print_all([lists.as_table(found, ids, console_for(terminal=True).width)])
+        print_all([lists.as_table(found.runs, ids, console_for(terminal=True).width)])
     else:
         tolerant()
-        for run in found:
+        for run in found.runs:
             click.echo(lists.as_line(run))
+    if found.damaged:
+        raise click.ClickException(_left_out(found.damaged))
+
+
+def _left_out(damaged: Sequence[DamagedError]) -> str:
+    """What is said of runs that cannot be listed."""
+    from llm_rlm.runs.run import journal_path  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.status import clean  # noqa: PLC0415 - likewise
+
+    more = f"; so are {len(damaged) - 1:,} more" if len(damaged) > 1 else ""
+    cure = f"ask anew what was asked there; {journal_path()} can be moved away, with all runs in it"
+    return clean(f"{damaged[0]}{more}. Damaged runs are left out: {cure}")

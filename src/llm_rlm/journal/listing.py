@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llm_rlm.budget import Usage
 
     from .journal import Journal
+    from .sound import DamagedError
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,21 @@ class Listed:
     """Each with `name`, `bytes`, `sha256`."""
 
 
-def listed(journal: Journal, wanted: Wanted) -> list[Listed]:
-    """The runs that are wanted, newest first."""
-    rows = _of_state(_rows(journal, wanted), wanted.states)
-    if any(row["id"] is None for row in rows):
-        message = "a run without an id"
-        raise sound.damaged(message)
+@dataclass(frozen=True)
+class Found:
+    """Runs of a journal."""
+
+    runs: Sequence[Listed]
+    """Newest first."""
+    damaged: Sequence[DamagedError] = ()
+    """Why others are left out, which may have been wanted too: an error for each."""
+
+
+def listed(journal: Journal, wanted: Wanted) -> Found:
+    """The runs that are wanted; damaged ones are left out."""
+    rows = _rows(journal, wanted)
+    damaged = sound.unsound(journal, [row["id"] for row in rows], ("runs",))
+    rows = _of_state([row for row in rows if row["id"] not in damaged], wanted.states)
     if wanted.words is not None:
         found = runs_with(journal, wanted.words)
         rows = [row for row in rows if row["id"] in found]
@@ -80,15 +90,17 @@ def listed(journal: Journal, wanted: Wanted) -> list[Listed]:
         used = usages(journal, [row["id"] for row in rows])
         rows = [row for row in rows if used[row["id"]][0].cost > wanted.dearer_than]
     rows = rows[: wanted.count]
+    damaged |= sound.unsound(journal, [row["id"] for row in rows], ("documents",))
+    rows = [row for row in rows if row["id"] not in damaged]
     ids = [row["id"] for row in rows]
-    sound.check(journal, ids, ("runs", "documents"))
     used, lasted, sources = usages(journal, ids), durations(journal, ids), _sources(journal, ids)
-    return [_listed(row, used[row["id"]][0], lasted[row["id"]], sources.get(row["id"], [])) for row in rows]
+    runs = [_listed(row, used[row["id"]][0], lasted[row["id"]], sources.get(row["id"], [])) for row in rows]
+    return Found(runs, list(damaged.values()))
 
 
 def shortest(journal: Journal, run_ids: Iterable[str], least: int = 10) -> dict[str, str]:
     """For each of the runs the shortest beginning, of at least so many characters, that is that of no other run."""
-    everyone = [row["id"] for row in journal.rows("select id from runs order by id")]
+    everyone = [row["id"] for row in journal.rows("select id from runs where typeof(id) = 'text' order by id")]
     places = {run_id: at for at, run_id in enumerate(everyone)}
     found = {}
     for run_id in run_ids:

@@ -47,39 +47,58 @@ _REACH = (
 )
 """Child runs that are not one deeper than their parents: with them, one could be its own grandchild."""
 
-type Shape = type | tuple[type, ...] | list[Any] | dict[str, Any]
-"""Types; `[shape]`, a list of them; `{name: shape}`, an object, in which names that end with `?` may be missing or null."""
+type Shape = type | tuple[Any, ...] | list[Any] | dict[str, Any] | frozenset[str] | None
+"""A type; `(shape, …)`, one of them; `[shape]`, a list of them; `{name: shape}`, an object, in which names that end with `?`
+may be missing or null; a set of texts, one of them; None, nothing."""
 
 _CALL: Shape = {"name": str, "arguments": object, "id?": str}
 REPLY: Shape = {"text": str, "calls": [_CALL], "malformed?": str, "withheld?": _CALL}
 SENT: Shape = {"say?": str, "results?": [str]}
-MESSAGES: Shape = [{"role": str, "parts": [{"type": str, "text?": str, "output?": str, "name?": str, "tool_call_id?": str}]}]
+_INLINE: Shape = {"type?": str, "content?": str, "path?": None, "url?": None}
+"""What came with a message itself. LLM would read a path or a URL, of whatever file, and send it."""
+_PART: Shape = (
+    {"type": frozenset({"text", "reasoning"}), "text": str, "redacted?": bool},
+    {"type": frozenset({"tool_call"}), "name": str, "arguments": dict, "tool_call_id?": str, "server_executed?": bool},
+    {"type": frozenset({"tool_result"}), "name": str, "output": str, "tool_call_id?": str, "attachments?": [_INLINE]},
+    {"type": frozenset({"attachment"}), "attachment?": _INLINE},
+)
+MESSAGES: Shape = [{"role": frozenset({"system", "user", "assistant", "tool"}), "parts": [_PART]}]
 QUOTES: Shape = [str]
 REQUEST: Shape = {"prompt": str, "system?": str, "schema?": object, "payload?": str, "attachments?": list}
+ASKED: dict[str, Shape] = {
+    "system?": str,
+    "options?": dict,
+    "sub_options?": dict,
+    "stream?": bool,
+    "prices?": dict,
+    "windows?": dict,
+    "default_cost?": (int, float),
+    "cite?": bool,
+    "tools?": [str],
+    "own_functions?": [str],
+    "protocol?": str,
+    "depth?": int,
+    "schema?": (dict, str),
+}
 SETTINGS: Shape = {
     "limits?": dict,
-    "sources?": {"names": [str], "walking": dict, "base": str},
+    "sources?": {"names": [str], "walking": {"hidden?": bool, "ignore?": bool}, "base": str},
     "offered?": [dict],
-    "asked?": {
-        "own_functions?": [str],
-        "prices?": dict,
-        "tools?": [str],
-        "options?": dict,
-        "sub_options?": dict,
-        "depth?": int,
-    },
+    "asked?": ASKED,
+    "seed?": str,
 }
+"""By their fields; what values these can have is checked where they are used, as what a user gives is."""
 
 
 class DamagedError(RLMError):
     """The journal holds what no run writes."""
 
 
-def check(journal: Journal, run_ids: Sequence[str], tables: Sequence[str] = tuple(_TABLES)) -> None:
+def check(journal: Journal, run_ids: Sequence[object], tables: Sequence[str] = tuple(_TABLES)) -> None:
     """Raise DamagedError if rows of these runs are not what runs write: types, dates, words, texts that are missing."""
     runs = {"runs": json.dumps(list(run_ids))}
     for run_id in run_ids:
-        if not _ID.fullmatch(str(run_id)):
+        if not isinstance(run_id, str) or not _ID.fullmatch(run_id):
             raise damaged(f"{run_id!r:.80} is no id of a run")  # noqa: EM102, TRY003 - makes the error
     for table in tables:
         key = _TABLES[table]
@@ -95,6 +114,23 @@ def check(journal: Journal, run_ids: Sequence[str], tables: Sequence[str] = tupl
             raise damaged(f"{table}.{wrong} of run {row['run']} holds what no run writes")  # noqa: EM102, TRY003 - makes the error
     for row in journal.rows(_REACH, runs) if "calls" in tables else ():
         raise damaged(f"run {row['id']!r:.80} is not one below its parent")  # noqa: EM102, TRY003 - makes the error
+
+
+def unsound(journal: Journal, run_ids: Sequence[str], tables: Sequence[str]) -> dict[str, DamagedError]:
+    """Those of the runs that `check` refuses, and why."""
+    try:
+        check(journal, run_ids, tables)
+    except DamagedError:
+        return {run_id: why for run_id in run_ids if (why := _damage(journal, run_id, tables)) is not None}
+    return {}
+
+
+def _damage(journal: Journal, run_id: str, tables: Sequence[str]) -> DamagedError | None:
+    try:
+        check(journal, [run_id], tables)
+    except DamagedError as problem:
+        return problem
+    return None
 
 
 def parsed(text: object, shape: Shape) -> Any:  # noqa: ANN401 - JSON of that shape
@@ -137,7 +173,11 @@ def _fits(value: object, shape: Shape) -> bool:
         return isinstance(value, list) and all(_fits(each, shape[0]) for each in value)
     if isinstance(shape, dict):
         return isinstance(value, dict) and all(_has(value, name, of) for name, of in shape.items())
-    return isinstance(value, shape)
+    if isinstance(shape, tuple):
+        return any(_fits(value, each) for each in shape)
+    if isinstance(shape, frozenset):
+        return isinstance(value, str) and value in shape
+    return shape is not None and isinstance(value, shape)
 
 
 def _has(value: Mapping[str, object], name: str, shape: Shape) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llm_rlm import prompts
 from llm_rlm.errors import RLMError
 from llm_rlm.events import guarded
+from llm_rlm.journal import sound
 from llm_rlm.providers.spending import Spending
 from llm_rlm.root.conversation import call_from
 
@@ -183,7 +184,11 @@ def _recall(root: Root, start: Start, question: str) -> Results:
     followed, turns = start.followed, start.resumed.turns if start.resumed is not None else ()
     earlier = followed.turns if followed is not None else ()
     session = followed.runs[0].run_id if followed is not None else start.id
-    root.recall(session, question, *earlier, turns)
+    try:
+        root.recall(session, question, *earlier, turns)
+    except ValueError as problem:
+        message = f"what was said in run {session} cannot be read ({problem})"
+        raise sound.damaged(message) from problem
     unanswered = followed.results if followed is not None and not turns else ()
     return [(call_from(call), output) for call, output in unanswered]
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llm_rlm import context as contexts
-from llm_rlm.context import Readable
+from llm_rlm.context import Context, Readable
 from llm_rlm.errors import UsageError
 from llm_rlm.events import Progressed, guarded
 from llm_rlm.providers import models, schemas
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import llm
 
     from llm_rlm.budget import Limits
-    from llm_rlm.context import AnyContext, Context
+    from llm_rlm.context import AnyContext
     from llm_rlm.events import Observer
     from llm_rlm.journal.history import PastRun
 
@@ -50,16 +50,21 @@ class Ready:
 
         `past` is the run to go on with, or the one to follow.
         """
-        check_depth(engine.depth)
         resumed, followed = (past.point(), past.followed) if past is not None else (None, None)
-        wanted = engine.schema if resumed is None else resumed.past.settings["asked"].get("schema")
-        self.schema = schemas.given(wanted)
-        self.engine = engine = replace(engine, schema=self.schema)
-        self.prices = Prices(engine.prices, engine.windows)
-        self.prices.warm()
-        # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
-        known = _models(engine, self.prices) if isinstance(context, Readable) else None
-        reach = Reach(as_functions(engine.functions, engine.tools), children=engine.depth > 0)
+        try:
+            check_depth(engine.depth)
+            wanted = engine.schema if resumed is None else resumed.past.settings["asked"].get("schema")
+            self.schema = schemas.given(wanted)
+            self.engine = engine = replace(engine, schema=self.schema)
+            self.prices = Prices(engine.prices, engine.windows)
+            self.prices.warm()
+            # A stream may be long: nothing is read of it for a model that is not there. Else the sandbox starts first.
+            known = _models(engine, self.prices) if isinstance(context, Readable) else None
+            reach = Reach(as_functions(engine.functions, engine.tools), children=engine.depth > 0)
+        except BaseException:
+            if isinstance(context, Context):
+                context.discard()
+            raise
         self.start = Start(_context(engine, context, observer), engine.settings, resumed, followed, reach)
         try:
             self.model, self.sub, self.limits = known or _models(engine, self.prices)

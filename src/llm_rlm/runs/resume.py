@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
+from llm_rlm import config
 from llm_rlm import context as contexts
+from llm_rlm.budget import Limits, check_number
 from llm_rlm.context import Sources
 from llm_rlm.errors import UsageError, amount
-from llm_rlm.journal import Journal
+from llm_rlm.journal import Journal, sound
 from llm_rlm.journal.history import find_run, past_run, runs_before
 from llm_rlm.journal.owner import refuse_if_owned
 
 from .continuation import continuation, follow
 from .result import result_of
-from .run import cache_path, journal_path
+from .run import Settings, cache_path, journal_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from llm_rlm.budget import Limits
     from llm_rlm.context import AnyContext, Context
     from llm_rlm.context import Document as NowDocument
     from llm_rlm.journal.history import Document, PastRun
@@ -45,6 +46,10 @@ class Resumption:
         if self.result is not None:
             return
         refuse_if_owned(past)
+        missing = {"turns": past.turns and past.turns[-1].number > past.usage.turns, "the question": not self.question.strip()}
+        if what := next((name for name, is_missing in missing.items() if is_missing), None):
+            message = f"{what} of run {past.id} cannot be found"
+            raise sound.damaged(message)
         _check_raised(past, limits)
         self.context = _same_context(past, context)
 
@@ -70,6 +75,38 @@ class Following:
         return None
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """With what a run was asked, besides its models."""
+
+    limits: Limits
+    settings: Settings
+    more: Mapping[str, Any]
+    """Other fields of its engine."""
+
+
+def recorded(past: PastRun) -> Recorded:
+    """With what a run was asked, checked as what a user gives is. Raises DamagedError."""
+    settings, asked = dict(past.settings), past.settings["asked"]
+    # A field that the file names and no run records is not taken: it could be where LLM's log is written to.
+    more = {name: asked.get(name) for name in (each.removesuffix("?") for each in sound.ASKED) if asked.get(name) is not None}
+    more.pop("own_functions", None)
+    try:
+        more |= {"prices": config.prices(more.get("prices", {})), "windows": config.windows(more.get("windows", {}))}
+        check_number("default_cost", more.get("default_cost"), 0, none="no limit")
+        limits = Limits(**_known(Limits, settings.get("limits") or {}))
+        return Recorded(limits, Settings(**_known(Settings, settings)), more)
+    except UsageError as problem:
+        what = f"in the settings of run {past.id}, {problem}"
+        raise sound.damaged(what) from problem
+
+
+def _known(kind: type, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What another version has recorded that this one knows as well."""
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in recorded.items() if name in names}
+
+
 def read(run: str) -> PastRun:
     """The run with that id, the only one that begins so, or the `last`. Raises UsageError, also for one of `llm -T`."""
     return read_session(run)[-1]
@@ -86,7 +123,7 @@ def read_session(run: str) -> list[PastRun]:
     if past.parent is not None:
         message = f"run {past.id} is a child of run {past.parent}: resume that one, and its children go on"
         raise UsageError(message)
-    if "asked" not in past.settings:
+    if past.settings.get("asked") is None:
         what = f"run {past.id} was driven by LLM's own chain or by cells of yours, and cannot be resumed or followed"
         message = f"{what}; its answers serve runs that ask the same"
         raise UsageError(message)
@@ -118,7 +155,11 @@ def _same_context(past: PastRun, context: AnyContext) -> Context:
         names = _listed([document.name for document in past.documents])
         message = f"run {past.id} read {names}, which is not stored: give the same input again with -c"
         raise UsageError(message)
-    made = contexts.from_any(Sources.recorded(recorded) if recorded is not None and not given else context, cache_path())
+    again = Sources.recorded(recorded) if recorded is not None and not given else None
+    if again is not None and (once := again.once()) is not None:
+        message = f"run {past.id} read {once}, which is not stored: give the same input again with -c"
+        raise UsageError(message)
+    made = contexts.from_any(again or context, cache_path())
     made = _renamed(made, past.documents)
     if (why := _difference(past.documents, made, given=given)) is not None:
         made.discard()

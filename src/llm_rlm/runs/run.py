@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_rlm import prompts
-from llm_rlm.budget import Bound, Budget, Limits
+from llm_rlm.budget import Bound, Budget, Limits, check_number
 from llm_rlm.errors import SandboxError
 from llm_rlm.events import (
     CellFinished,
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 _MOST_QUOTED = 200
 _STARTS_CHILDREN = "rlm_query"
 _OVER = "the run has ended"
+_LONGEST = 2_000_000
+"""Seconds; some systems can wait for no more than twice as long."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,14 @@ class Settings:
     """Child runs at once, at each depth."""
     seed: str | None = None
     """What the numbers of `random` in cells follow from; None for the id of the run, so that each run draws others."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a setting that no run could have."""
+        for name in ("concurrency", "output_limit", "children"):
+            check_number(name, getattr(self, name), 1, whole=True)
+        for name in ("cell_limit", "call_timeout"):
+            check_number(name, getattr(self, name), 0, _LONGEST)
+        check_number("cache_days", self.cache_days, 0, none="no end")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -65,7 +65,24 @@ class Sources:
     @classmethod
     def recorded(cls, record: Mapping[str, Any]) -> Sources:
         """The sources that `record` describes."""
-        return cls(tuple(record["names"]), Walking(**record["walking"]), record["base"])
+        known = {each.name for each in fields(Walking)}
+        walking = {name: value for name, value in record["walking"].items() if name in known and value is not None}
+        return cls(tuple(record["names"]), Walking(**walking), record["base"])
+
+    def once(self) -> str | None:
+        """The first source that can be read only once, standard input or a pipe, if there is one. Nothing is opened."""
+        return next((str(name) for name in self.names if self._is_for_once(str(name))), None)
+
+    def _is_for_once(self, name: str) -> bool:
+        try:
+            return name == "-" or files.is_stream(self.path(name))
+        except (OSError, ValueError):  # it is not there, or no path
+            return False
+
+    def path(self, name: str) -> str:
+        """Where that source would be, if it is a file."""
+        # A str may hold bytes that are no text.
+        return os.path.abspath(os.path.join(self.base, os.path.expanduser(name)))  # noqa: PTH100, PTH111, PTH118 - see above
 
     def record(self) -> Mapping[str, object] | None:
         """The sources as JSON can hold them, or None where a part of them cannot be read again."""
@@ -138,7 +155,7 @@ class _Collector:
             raise UsageError(message)
         if name == "-":
             self._stream(files.stdin().buffer, "stdin")
-        elif os.path.lexists(self._path(name)):
+        elif os.path.lexists(self._sources.path(name)):
             self._named(name)
         elif remote.is_url(name):
             self._url(name)
@@ -162,7 +179,7 @@ class _Collector:
 
     def _named(self, name: str, *, matched: bool = False) -> None:
         """A path that is there. Where a glob has `matched` it, it is skipped if it is to be waited for or cannot be read."""
-        path = self._path(name)
+        path = self._sources.path(name)
         if os.path.isdir(path):  # noqa: PTH112 - a str may hold bytes that are no text
             self._folder(path, name)
             return
@@ -338,10 +355,6 @@ class _Collector:
                 self._skipped.append(each)
             else:
                 self._found.append(replace(each, name=self._names.unique(each.name)))
-
-    def _path(self, name: str) -> str:
-        # A str may hold bytes that are no text.
-        return os.path.abspath(os.path.join(self._sources.base, os.path.expanduser(name)))  # noqa: PTH100, PTH111, PTH118 - see above
 
 
 def _may_be_read(name: str, start: bytes) -> bool:
