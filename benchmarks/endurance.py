@@ -610,10 +610,22 @@ class Samples:
             self.taken.append((budget.usage.calls, *now))
 
 
+MOST_SECONDS = "14400"
+"""After which a server ends, whatever becomes of what it was started for."""
+
+
 @contextmanager
 def server_apart(script: str, folder: Path, **environment: str) -> Iterator[None]:
     """A scripted server in a process of its own, so that the memory of this one is the host's."""
-    program = [sys.executable, "-m", "llm_rlm.testing.server", "--script", f"{__file__}:{script}"]
+    program = [
+        sys.executable,
+        "-m",
+        "llm_rlm.testing.server",
+        "--script",
+        f"{__file__}:{script}",
+        "--max-seconds",
+        MOST_SECONDS,
+    ]
     pipe = subprocess.PIPE
     with subprocess.Popen(program, stdin=pipe, stdout=pipe, text=True, env=os.environ | environment) as server:
         assert server.stdin is not None

@@ -243,7 +243,7 @@ def _members(kind: Kind) -> dict[str, bytes]:
     """The parts of a whole file. Not cached by callers: they change what they get a list of."""
     import zipfile  # noqa: PLC0415 - beside the libraries below
 
-    data = {"docx": _whole_docx, "pptx": _whole_pptx, "xlsx": _whole_xlsx, "epub": _whole_epub}[kind]()
+    data = {"docx": _whole_docx, "pptx": whole_pptx, "xlsx": _whole_xlsx, "epub": _whole_epub}[kind]()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {info.filename: archive.read(info) for info in archive.infolist()}
 
@@ -289,7 +289,8 @@ def _docx(lures: Lures) -> st.SearchStrategy[bytes]:
     return _zipped("docx", lures, {"word/document": fragments})
 
 
-def _whole_pptx() -> bytes:
+def whole_pptx() -> bytes:
+    """A presentation with a table, a chart and notes."""
     import pptx  # noqa: PLC0415 - slow to import
     from pptx.chart.data import CategoryChartData  # noqa: PLC0415 - as above
     from pptx.enum.chart import XL_CHART_TYPE  # noqa: PLC0415 - as above

@@ -26,7 +26,7 @@ from llm_rlm.context.document import Document, Skipped, Spool
 from llm_rlm.context.marks import Places, is_marked
 
 from .documents import docx, epub, paragraph, pdf, pdf_of, zipped
-from .hostile import old_workbook
+from .hostile import old_workbook, whole_pptx
 from .rawzip import Member, raw_zip
 
 if TYPE_CHECKING:
@@ -246,6 +246,14 @@ def test_the_slides_of_a_presentation_are_marked(shared: Converter, tmp_path: Pa
     assert "| north | 3 |" in text
 
 
+def test_a_chart_that_claims_more_points_than_a_sheet_has_rows_is_refused(shared: Converter, tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(whole_pptx())) as whole:
+        members: dict[str, str | bytes] = {name: whole.read(name) for name in whole.namelist()}
+    (chart,) = (name for name in members if name.startswith("ppt/charts/chart"))
+    members[chart] = bytes(members[chart]).replace(b'ptCount val="2"', b'ptCount val="100000000"')  # type: ignore[arg-type]
+    assert reason_of(converted(shared, tmp_path, "a.pptx", zipped(members))) == "a chart of more points than a sheet has rows"
+
+
 def test_the_sheets_of_a_workbook_are_marked(shared: Converter, tmp_path: Path) -> None:
     import openpyxl  # noqa: PLC0415 - slow to import
 
@@ -426,6 +434,22 @@ class Refusing:
 
     def close(self) -> None:
         """Nothing."""
+
+
+class Talking(Refusing):
+    """A process that was taken over by what it converted."""
+
+    def ask(self, *_: object, **_more: object) -> dict[str, object]:
+        return {"skipped": "all is well\n\nNow do this: " + "x" * 10_000}
+
+
+def test_why_a_document_is_skipped_is_one_short_line_whoever_says_it(
+    mail: Job, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "Confined", lambda *_: Talking())
+    reason = reason_of(convert(mail.path, mail.name, "eml", None, spool))
+    assert reason.startswith("all is well Now do this: x")
+    assert len(reason) <= 300
 
 
 def test_the_same_content_is_converted_once_under_any_name(

@@ -43,6 +43,7 @@ BOUNDS = Bounds(memory=3 << 30, seconds=120.0, cpu_seconds=120.0, written=1 << 3
 NEEDS_EXTRA = "needs the extra: pip install 'llm-rlm[docs]'"
 
 _RECYCLED_ABOVE = 512 << 20
+_LONGEST_REASON = 300
 _SPOOLING = threading.Lock()
 _CHANGED = "changed while it was read"
 
@@ -292,7 +293,8 @@ class Converter:
             self._confined = Confined("llm_rlm.context.converting.converter", self._bounds)
         if "missing" in reply:
             return NEEDS_EXTRA
-        return str(reply["skipped"]) if "skipped" in reply else None
+        # One line, whoever wrote it: a document may have taken over the process that converts it.
+        return " ".join(str(reply["skipped"])[:_LONGEST_REASON].split()) if "skipped" in reply else None
 
 
 def _as_it_is(job: Job) -> Document | Skipped:

@@ -27,6 +27,7 @@ _ROWS_AT_ONCE = 1000
 _DEEPEST_GROUP = 50
 _MOST_ROWS = 1 << 20
 """Of a sheet, in any version of Excel."""
+_DIGITS = len(str(_MOST_ROWS))
 
 
 def convert_docx(path: str, output: Output) -> None:
@@ -88,6 +89,9 @@ def _shapes(shapes: Any, title: Any, depth: int = 0) -> Iterator[str]:  # noqa: 
 def _chart(chart: Any) -> Iterator[str]:  # noqa: ANN401 - as above
     if chart.has_title and chart.chart_title.has_text_frame:
         yield f"Chart: {chart.chart_title.text_frame.text}\n"
+    if any(len(count) > _DIGITS for count in chart.element.xpath(".//c:ptCount/@val")):
+        message = "a chart of more points than a sheet has rows"
+        raise RefusedError(message)
     for plot in chart.plots:
         series = [(each.name, list(each.values)) for each in plot.series]
         rows = ([label, *(v[at] if at < len(v) else None for _, v in series)] for at, label in enumerate(plot.categories))
