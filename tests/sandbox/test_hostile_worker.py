@@ -39,6 +39,7 @@ from .hostile import READY, Puppets, done, framed, never_reads, speaks_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 _OUTPUT = 2000
 _OWN = {"llm-rlm-sandbox", "llm-rlm-sandbox-end", "llm-rlm-questions"}
@@ -108,8 +109,12 @@ def _watched() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a puppet calls its compiled modules is not kept for real guests, and where it fails, they are not made to unpack."""
+def nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a puppet calls its compiled modules is not kept for real guests, and where it fails, they are not made to unpack.
+
+    Nor does it wait for what only a guest needs.
+    """
+    monkeypatch.setattr(unpacked, "folder", lambda _: tmp_path)
     monkeypatch.setattr("sys.dont_write_bytecode", True)
     monkeypatch.setattr(unpacked, "forget", lambda: None)
 

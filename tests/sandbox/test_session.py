@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,13 +53,17 @@ def test_a_cell_that_runs_too_long_is_stopped_and_keeps_its_variables(session: N
 
 
 def test_time_in_calls_is_not_counted(session: Notebook, calls: Answering) -> None:
-    timer = threading.Timer(1.2, calls.release, ["slow"])
-    timer.start()
+    def answer() -> None:
+        time.sleep(1.2)
+        calls.release("slow")
+
+    waiting = threading.Thread(target=once, args=(lambda: bool(calls.held), answer))
+    waiting.start()
     result = session.run("await llm_query('hang')")
-    timer.join()
+    waiting.join()
     assert result.output == "'slow'\n"
     assert result.running < 0.5
-    assert result.seconds > 1  # the timer began before the cell
+    assert result.seconds > 1.2
 
 
 def test_spinning_while_a_call_is_open_gains_nothing(session: Notebook) -> None:

@@ -114,6 +114,16 @@ class Confined:
                 self._child = None
                 raise
 
+    def memory(self) -> int:
+        """Bytes of memory that the process takes now; 0 where there is none."""
+        import psutil  # noqa: PLC0415 - not always asked
+
+        child = self._child
+        try:
+            return int(psutil.Process(child.pid).memory_info().rss) if child is not None else 0
+        except psutil.Error:
+            return 0
+
     def close(self) -> None:
         """End the process. A request that is under way in another thread fails. A closed one stays closed."""
         self._closed = True
@@ -185,6 +195,10 @@ class _Child:
         if self._killed is None and replies and len(replies[0]) > MOST_REPLY:
             self.kill("gave too much")
         raise self._error()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def kill(self, reason: str) -> None:
         """End the process and all of its group at once."""

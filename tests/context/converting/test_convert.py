@@ -432,8 +432,27 @@ class Refusing:
     def ask(self, *_: object, **__: object) -> dict[str, object]:
         raise AssertionError
 
+    def memory(self) -> int:
+        return 0
+
     def close(self) -> None:
         """Nothing."""
+
+
+@pytest.mark.parametrize(("most", "processes"), [(1 << 40, 1), (1, 2)])
+def test_a_process_that_has_come_to_take_much_is_followed_by_another(
+    tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, most: int, processes: int
+) -> None:
+    monkeypatch.setattr(module, "_RECYCLED_ABOVE", most)
+    with Converter(None, spool) as converter:
+        made = [converter._confined]
+        for name in ("a.eml", "b.eml"):
+            path = tmp_path / name
+            path.write_bytes(f"From: a@b\n\n{name}\n".encode())
+            text_of(converter.convert(Job(str(path), name, "eml")))
+            made.append(converter._confined)
+    assert len(set(made[:2])) == processes
+    assert made[0].memory() == 0
 
 
 class Talking(Refusing):

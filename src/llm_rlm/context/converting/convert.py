@@ -286,8 +286,7 @@ class Converter:
             reply = self._confined.ask(request, cancelled=cancelled)
         except ConfinedError as problem:
             return f"could not be converted: it {problem.reason}"
-        peak = reply.get("peak")
-        if isinstance(peak, int) and peak > _RECYCLED_ABOVE:
+        if self._confined.memory() > _RECYCLED_ABOVE:
             # What one document has taken is not to be missing to the next.
             self._confined.close()
             self._confined = Confined("llm_rlm.context.converting.converter", self._bounds)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,13 +43,8 @@ def prepare(request: dict[str, object]) -> list[str]:
 def serve(request: dict[str, object]) -> dict[str, object]:
     """Convert the file `path` of the kind `kind` into the file `out`, up to `limit` bytes.
 
-    The reply has `size` (bytes), or `skipped` (why not), or `missing` (the name of a module that is not installed);
-    and `peak`, the bytes of memory that the process has used at most.
+    The reply has `size` (bytes), or `skipped` (why not), or `missing` (the name of a module that is not installed).
     """
-    return {**_reply(request), "peak": _peak()}
-
-
-def _reply(request: dict[str, object]) -> dict[str, object]:
     try:
         with Path(str(request["out"])).open("wb") as file:
             output = Output(file, int(str(request["limit"])))
@@ -94,13 +88,3 @@ def _converter(kind: str) -> Callable[[str, Output], None]:
     return {"docx": office.convert_docx, "pptx": office.convert_pptx, "xlsx": office.convert_xlsx, "xls": office.convert_xls}[
         kind
     ]
-
-
-def _peak() -> int:
-    """0 where the system does not tell."""
-    try:
-        import resource  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10
