@@ -64,7 +64,7 @@ def test_the_limits_that_the_readme_names_are_the_defaults() -> None:
         f"{Settings().cell_limit:g} s (`execution_timeout_ms`)",
         f"{Settings().output_limit:,} characters (`max_output_chars`)",
         f"| calls that wait at once | {pending._MOST:,} |",
-        f"| a prompt | {calls.MOST_PROMPT_CHARACTERS // 1_000_000} million characters |",
+        f"| a prompt, or the code of a cell | {calls.MOST_PROMPT_CHARACTERS // 1_000_000} million characters |",
         f"| calls refused in one cell | {pending._MOST_REFUSED:,}; more ends the interpreter |",
         f"| text of calls that wait | {pending._MOST_CHARACTERS // 1_000_000} million characters |",
         f"| nesting of values that cross to the host | {jsontext.MOST_NESTING} levels |",
