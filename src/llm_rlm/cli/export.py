@@ -111,15 +111,10 @@ def _refuse(run: str, *, calls: bool) -> NoReturn:
 
 
 def _write(texts: Iterator[str], output: Path | None) -> None:
-    if output is None:
-        for text in texts:
-            click.echo(text.encode(), nl=False)  # as Python and JSON have it, whatever the terminal
+    from llm_rlm.saving import save  # noqa: PLC0415 - not needed for --help
+
+    if output is not None:
+        save(output, texts)
         return
-    first = next(texts, "")  # what is wrong with the first run is known before the file is touched
-    try:
-        with output.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(first)
-            file.writelines(texts)
-    except OSError as problem:
-        message = f"{output} cannot be written: {problem.strerror}"
-        raise click.ClickException(message) from problem
+    for text in texts:
+        click.echo(text.encode(), nl=False)  # as Python and JSON have it, whatever the terminal
