@@ -92,6 +92,15 @@ def test_one_turn_is_shown_alone() -> None:
     assert (done.exit_code, "has no turn 3; there are 1 to 2" in done.stderr) == (2, True)
 
 
+def test_one_turn_is_alone_in_json_too() -> None:
+    root = scripted(run("await llm_query('a')"), run("r = await llm_query('b')\nprint(r)"), submit("done"))
+    RLM(root, ScriptedModel(sub, "sub")).ask("Which?", context="hay")
+    found = json.loads(shown("--turn", "2", "--calls", "--json"))
+    jsonschema.validate(found, SCHEMA)
+    assert ([turn["number"] for turn in found["turns"]], [cell["number"] for cell in found["cells"]]) == ([2], [2])
+    assert [call["request"]["prompt"] for call in found["calls"]] == ["b"]
+
+
 def test_calls_are_shown_with_what_was_asked_and_said_cut_unless_in_full() -> None:
     ask("await llm_query('p' * 1000)\nprint('o' * 6000)")
     assert "ppp" not in shown().replace("'p' * 1000", "")

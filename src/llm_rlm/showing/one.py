@@ -38,8 +38,8 @@ _MOST_DOCUMENTS = 20
 class View:
     """What of a run is shown."""
 
-    turn: int | None = None
-    """Only this turn."""
+    whole: bool = True
+    """With what is of the run, and of none of its turns."""
     texts: Mapping[str, str] | None = None
     """With each call, what was asked and said, by hash; None: calls are summed up."""
     full: bool = False
@@ -47,12 +47,11 @@ class View:
 
     def of(self, record: Record) -> Iterator[RenderableType]:
         """The parts of the run that are to be shown, from top to bottom."""
-        if self.turn is None:
+        if self.whole:
             yield from _head(record)
         for turn in record.turns:
-            if self.turn in {None, turn.number}:
-                yield from self._turn(turn, record)
-        if self.turn is None:
+            yield from self._turn(turn, record)
+        if self.whole:
             for cell in record.cells:
                 if cell.turn is None:  # of a chain that is not ours
                     yield from self._cell(cell, record.calls)
