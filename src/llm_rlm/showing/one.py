@@ -128,11 +128,11 @@ def _tail(record: Record, most: int | None) -> Iterator[RenderableType]:
     result = result_of(record.run)
     if result.answer is not None:
         yield Text()
-        yield Text("Answer", "bold")
+        yield Text("Answer" if result.error is None else "The last answer, which was not taken", "bold")
         yield Text(clean(with_references(result)))
-    elif record.run.finish is not None:
+    if record.run.finish is not None and result.problem is not None:
         yield Text()
-        yield Text(f"No answer: {clean(result.problem or '')}", "red")
+        yield Text(f"No answer: {clean(result.problem)}", "red")
     if result.coverage is not None:
         yield Text()
         yield _covered(result.coverage, most)
@@ -143,7 +143,7 @@ def _tail(record: Record, most: int | None) -> Iterator[RenderableType]:
     yield Text()
     yield Text(taken(result))
     if record.state in _CAN_GO_ON and "asked" in record.run.settings:  # LLM's own chain cannot be gone on with
-        yield Text(f"To go on: {going_on(result, parent=record.run.parent)}", "yellow")
+        yield Text(f"To go on: {going_on(result)}", "yellow")
 
 
 def _covered(coverage: Coverage, most: int | None) -> Table:
