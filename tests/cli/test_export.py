@@ -80,6 +80,9 @@ def test_a_run_without_a_conversation_is_refused_and_no_file_is_touched(tmp_path
         ("--all", "--as", "script"),
         ("last", "--content"),
         ("--all", "--otel"),
+        ("last", "--otel", "--all"),
+        ("last", "--otel", "--calls"),
+        ("last", "--otel", "--as", "messages"),
         ("last", "--otel", "-o", "x.py"),
     ],
 )
