@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def report(run: str, output: str | None, *, open_it: bool, full: bool, force: bo
         path = _write(journal, run, output, full=full, force=force)
     if path is None:
         return
-    click.echo(path)
+    click.echo(os.fsencode(path) if os.name == "posix" else path)  # any name is bytes there, not all are text
     if open_it:
         _show(path)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import print_json, tolerant
+from .output import print_json
 from .telemetry import send_to_otel
 
 if TYPE_CHECKING:
@@ -211,7 +211,6 @@ def _print(result: Result, given: Mapping[str, Any]) -> None:
     """Print the answer, or all there is of the result where that was asked for."""
     from llm_rlm.status import clean, references, with_references  # noqa: PLC0415 - not needed for --help
 
-    tolerant()
     if given["json_output"]:
         print_json(result.as_dict())
     elif result.answer is not None and result.error is None:

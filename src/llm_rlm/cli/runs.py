@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .output import console_for, print_all, print_json, tolerant
+from .output import console_for, print_all, print_json
 from .reading import opened_journal
 
 _STATES = ("submitted", "prose", "limit", "interrupted", "error", "running", "crashed", "ended")
@@ -67,6 +67,5 @@ def runs(count: int, *, json_output: bool, **given: Any) -> None:  # noqa: ANN40
     elif sys.stdout.isatty():
         print_all([lists.as_table(found, ids, console_for(terminal=True).width)])
     else:
-        tolerant()
         for run in found:
             click.echo(lists.as_line(run))
