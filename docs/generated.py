@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _WIDTH = 100
 _EXITS = {
     "ANSWERED": "there is an answer on stdout",
-    "FAILED": "the run failed, and stderr says why: no such model, a provider that fails, an answer that does not fit",
-    "BAD_USAGE": "an option, an argument or a source cannot be used; nothing was sent",
+    "FAILED": "the run failed, and stderr says why: a provider that fails, no key, an answer that does not fit",
+    "BAD_USAGE": "an option, an argument, a model or a source cannot be used; nothing was sent",
     "LIMITED": "a limit was reached, or less was touched than `--min-coverage` asks; the best answer so far is printed",
     "ABORTED": "Ctrl-C; after the first one the best answer so far is printed",
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import sys
 import time
 from contextlib import closing
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +81,55 @@ def test_a_journal_that_others_may_read_is_a_problem() -> None:
     assert (check.state, check.cure) == ("problem", f"chmod 600 {path}")
 
 
+def test_what_is_to_be_typed_survives_a_shell_and_takes_all_of_the_journal_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a b; $c"
+    folder.mkdir()
+    monkeypatch.setenv("LLM_USER_PATH", str(folder))
+    path = journal_path()
+    Journal(path).close()
+    path.chmod(0o644)
+    assert _typed(doctor._journal(path).cure) == [["chmod", "600", str(path)]]
+    for each in folder.iterdir():
+        each.unlink()
+    path.write_text("no database at all " * 100)
+    assert _typed(doctor._journal(path).cure) == [["mv", str(path), f"{path}.broken"]]
+    for end in ("-wal", "-shm"):
+        path.with_name(f"rlm.db{end}").write_text("the last runs")
+    moved = [["mv", f"{path}{end}", f"{path}.broken{end}"] for end in ("", "-wal", "-shm")]
+    assert _typed(doctor._journal(path).cure) == moved
+
+
+def _typed(cure: str | None) -> list[list[str]]:
+    """The words of each command, as a shell takes them."""
+    assert cure is not None
+    return [shlex.split(command) for command in cure.removeprefix("move it away: ").split(" && ")]
+
+
+def test_a_user_folder_that_is_named_from_here_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLM_USER_PATH", "user")
+    Journal(journal_path()).close()
+    check = doctor._journal(journal_path())
+    assert (check.state, str(tmp_path / "user" / "rlm.db") in check.found) == ("ok", True)
+
+
+def test_an_extra_that_is_not_there_says_what_is_missed(user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(doctor._EXTRAS, "otel", (("opentelemetry.not_there", "not.there.at.all"), "OpenTelemetry"))
+    plain = {check.name: check for check in doctor._extras()}["extra otel"]
+    assert (plain.state, plain.cure) == ("note", "llm install 'llm-rlm[otel]'")
+    assert plain.found == "not installed (opentelemetry.not_there, not.there.at.all): no OpenTelemetry"
+    (user_path / "rlm.toml").write_text("otel = true")
+    wished = {check.name: check for check in doctor._extras()}["extra otel"]
+    assert wished.found == f"{plain.found}, which rlm.toml asks for"
+
+
+def test_all_extras_are_looked_at() -> None:
+    there = set(metadata.metadata("llm-rlm").get_all("Provides-Extra", []))
+    assert set(doctor._EXTRAS) == there
+
+
 def test_a_journal_is_looked_at_and_not_made() -> None:
     assert doctor._journal(journal_path()).state == "ok"
     assert not journal_path().exists()
@@ -118,5 +169,5 @@ def test_what_dead_runs_have_left_is_named(tmp_path: Path) -> None:
     os.utime(old, (day_before, day_before))
     check = doctor._left_over(tmp_path)
     assert check.state == "note"
-    assert "1 temporary files of dead runs" in check.found
+    assert check.found == "1 temporary file of dead runs"
     assert old.exists()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ from llm_rlm.budget import Spent
 from llm_rlm.eventlines import MOST_CHARACTERS, EventLines, as_dict, name_of
 from llm_rlm.events import CellFinished, TurnFinished, Warned
 from llm_rlm.testing import Reply, say
-from scripts import run, submit, submit_variable
+from scripts import run, submit, submit_variable, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,6 +172,24 @@ def test_a_reader_that_goes_away_stops_the_run_and_nothing_is_lost(serve: Serve,
     assert "BrokenPipe" not in said
     done = CliRunner().invoke(cli, ["rlm", "resume", "last", "-q", "--json"])
     assert json.loads(done.stdout)["finish"] in {"interrupted", "submitted", "limit"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
+def test_a_ctrl_c_while_nobody_reads_the_end_of_a_run_aborts_and_says_how_to_go_on(
+    serve: Serve, log: Path, tmp_path: Path
+) -> None:
+    serve(run("rs = await llm_batch(['p' * 9000 + str(n) for n in range(20)])"), submit("done"))
+    command = [sys.executable, "-m", "llm", "rlm", "How?", "-c", str(log), "-m", "chat", "--events"]
+    said = tmp_path / "said"
+    with said.open("w") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)  # noqa: S603
+    assert process.stdout is not None
+    with process.stdout:
+        assert until(lambda: "2 turns, 20 sub-calls, " in said.read_text(), 60)
+        time.sleep(0.3)  # by then it waits for its reader
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert "\nAborted. To go on: llm rlm resume " in said.read_text()
 
 
 # Lines

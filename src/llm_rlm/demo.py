@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .errors import RLMError
 from .rlm import RLM
 from .root.names import EXECUTE, SUBMIT
 from .status import Status
@@ -57,7 +58,7 @@ count""",
 
 
 def run_demo(megabytes: int, *, quiet: bool) -> None:
-    """Make a log, ask about it, and show what happens."""
+    """Make a log, ask about it, and show what happens. Raises RLMError."""
     if not quiet:
         click.echo(
             "This is a demonstration. NO LANGUAGE MODEL IS INVOLVED: two scripts play the root model and the sub-model.\n"
@@ -66,7 +67,11 @@ def run_demo(megabytes: int, *, quiet: bool) -> None:
         )
     with tempfile.TemporaryDirectory(prefix="llm-rlm-demo-") as directory:
         log = Path(directory) / "shop.log"
-        write_log(log, megabytes)
+        try:
+            write_log(log, megabytes)
+        except OSError as problem:
+            message = f"{log} cannot be written: {problem.strerror}; set TMPDIR to another folder, or give less --megabytes"
+            raise RLMError(message) from problem
         if not quiet:
             click.echo(f'$ llm rlm "{QUESTION}" -c shop.log     ({log.stat().st_size:,} bytes)\n', err=True)
         root = ScriptedModel(_root, "scripted-root")

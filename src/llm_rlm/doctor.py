@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import shutil
 import sqlite3
 import stat
@@ -36,6 +37,7 @@ type State = Literal["ok", "note", "problem"]
 _EXTRAS = {
     "docs": (("markitdown", "pypdfium2", "openpyxl", "pptx", "xlrd", "defusedxml"), "PDF, Office files, EPUB, HTML and mail"),
     "sql": (("duckdb",), "Parquet, and fast sql()"),
+    "otel": (("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"), "OpenTelemetry"),
 }
 _LEAST_FREE = 1 << 30
 _QUICK = 0.5
@@ -102,17 +104,24 @@ def _journal(path: Path) -> Check:
         size, mode = path.stat().st_size, stat.S_IMODE(path.stat().st_mode)
         there = _look_through(path)
     except (OSError, sqlite3.Error) as problem:
-        return Check("journal", "problem", f"{path} cannot be read: {problem}", f"move it away: mv {path} {path}.broken")
+        return Check("journal", "problem", f"{path} cannot be read: {problem}", _moving_away(path))
     found = f"{path}: {words.counted(there.runs, 'run')}, {words.size(size)}, version {there.version}"
     if there.answers is not None and there.bytes is not None:
         found += f"; {words.counted(there.answers, 'answer')} of {words.size(there.bytes)} for later runs"
     if there.sound is None:
         found += f"; too large to be looked through in {_QUICK} s"
     elif there.sound != "ok":
-        return Check("journal", "problem", f"{found}; damaged: {there.sound}", f"move it away: mv {path} {path}.broken")
+        return Check("journal", "problem", f"{found}; damaged: {there.sound}", _moving_away(path))
     if sys.platform != "win32" and mode & 0o077:
-        return Check("journal", "problem", f"{found}; others may read it (mode {mode:04o})", f"chmod 600 {path}")
+        found += f"; others may read it (mode {mode:04o})"
+        return Check("journal", "problem", found, shlex.join(["chmod", "600", str(path)]))
     return Check("journal", "ok", found)
+
+
+def _moving_away(path: Path) -> str:
+    """With the files that SQLite has beside it: the last runs may be in them only."""
+    there = [end for end in ("", "-wal", "-shm") if Path(f"{path}{end}").exists()]
+    return "move it away: " + " && ".join(shlex.join(["mv", f"{path}{end}", f"{path}.broken{end}"]) for end in there)
 
 
 @dataclass(frozen=True)
@@ -182,6 +191,14 @@ def _models(name: str | None) -> Iterator[Check]:
     yield from _model(model)
 
 
+def _config() -> config.Config:
+    """What the user has set; as without it where it cannot be read, which is told apart."""
+    try:
+        return config.load()
+    except RLMError:
+        return config.Config()
+
+
 def _has_key(model: llm.Model) -> bool:
     try:
         return key_for(model, None) is not None
@@ -202,10 +219,7 @@ def _model(model: llm.Model) -> Iterator[Check]:
         yield Check("tools", "ok", f"{name} calls tools")
     else:
         yield Check("tools", "note", f"{name} calls no tools: it will write blocks of code", "-m MODEL takes another")
-    try:
-        kept = config.load()
-    except RLMError:  # told already
-        kept = config.Config()
+    kept = _config()
     prices = Prices(kept.prices, kept.windows)
     if prices.of(model) is not None:
         yield Check("price", "ok", f"of {name} known: limits of cost hold")
@@ -274,12 +288,20 @@ def _cell() -> tuple[float, int]:
 
 def _extras() -> Iterator[Check]:
     for extra, (modules, serves) in _EXTRAS.items():
-        missing = [module for module in modules if find_spec(module) is None]
+        missing = [module for module in modules if not _is_there(module)]
         if missing:
+            wished = ", which rlm.toml asks for" if extra == "otel" and _config().otel else ""
             cure = f"llm install 'llm-rlm[{extra}]'"
-            yield Check(f"extra {extra}", "note", f"not installed ({', '.join(missing)}): no {serves}", cure)
+            yield Check(f"extra {extra}", "note", f"not installed ({', '.join(missing)}): no {serves}{wished}", cure)
         else:
             yield Check(f"extra {extra}", "ok", f"installed: {serves}")
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # nor is the package that it would be in
+        return False
 
 
 def _temporary(folder: Path) -> Check:
@@ -291,17 +313,13 @@ def _temporary(folder: Path) -> Check:
 
 
 def _left_over(folder: Path) -> Check:
-    """Workers without a parent, and temporary files that nobody has touched for a day."""
-    import psutil  # noqa: PLC0415 - takes a while to import
-
-    known = psutil.process_iter(["pid", "ppid", "cmdline"])
-    lost = [each.info["pid"] for each in known if each.info["ppid"] == 1 and _WORKER in " ".join(each.info["cmdline"] or ())]
+    """Temporary files that nobody has touched for a day. Processes end with their run, however it ends."""
     since = time.time() - _DAY
     old = [path for path in folder.glob("llm-rlm-*") if (at := _modified(path)) is not None and at < since]
-    if not lost and not old:
+    if not old:
         return Check("left over", "ok", "nothing of dead runs")
-    cures = [f"kill {' '.join(map(str, lost))}"] * bool(lost) + [f"remove llm-rlm-* in {folder} that are a day old"] * bool(old)
-    return Check("left over", "note", f"{len(lost)} processes, {len(old)} temporary files of dead runs", "; ".join(cures))
+    found = f"{words.counted(len(old), 'temporary file')} of dead runs"
+    return Check("left over", "note", found, f"remove llm-rlm-* in {folder} that are a day old")
 
 
 def _modified(path: Path) -> float | None:

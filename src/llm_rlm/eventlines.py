@@ -73,12 +73,16 @@ class EventLines:
         self.flush()
 
     def flush(self) -> None:
-        """Wait until all is written."""
+        """Wait until all is written, or nobody reads. A Ctrl-C meanwhile says that nobody does."""
         with self._lock:
-            if not self._begun:
+            if not self._begun or self._gone:
                 return
             self._waiting.put(written := threading.Event())
-        written.wait()
+        try:
+            written.wait()
+        except KeyboardInterrupt:
+            self._gone = True
+            raise
 
     def when_gone(self, tell: Callable[[], None]) -> None:
         """Have this called, once, when nobody reads any more; at once where that is so already. It must not block."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import stat
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,11 +55,17 @@ def test_all_runs_are_lines_oldest_first_and_those_without_a_conversation_have_n
 
 
 def test_a_run_without_a_conversation_is_refused_and_no_file_is_touched(tmp_path: Path) -> None:
+    good = ask("?")
     with RLM(sub_model=ScriptedModel(lambda _: "yes", "sub")).cells() as cells:
         cells.run("1")
-    path = tmp_path / "out.jsonl"
+    (tmp_path / "of").mkdir()
+    path = tmp_path / "of" / "out.jsonl"
+    path.write_text("before")
+    for runs in ([cells.run_id], [good, cells.run_id], [good, "nothing"]):
+        done = export(*runs, "--as", "messages", "-o", str(path))
+        assert (done.exit_code, path.read_text()) == (2, "before")
+    assert [each.name for each in path.parent.iterdir()] == ["out.jsonl"]
     done = export(cells.run_id, "-o", str(path))
-    assert (done.exit_code, path.exists()) == (2, False)
     assert "--calls gives its sub-calls" in done.stderr
     assert "neither" in export(cells.run_id, "-o", str(path), "--calls").stderr
 
@@ -72,6 +80,9 @@ def test_a_run_without_a_conversation_is_refused_and_no_file_is_touched(tmp_path
         ("--all", "--as", "script"),
         ("last", "--content"),
         ("--all", "--otel"),
+        ("last", "--otel", "--all"),
+        ("last", "--otel", "--calls"),
+        ("last", "--otel", "--as", "messages"),
         ("last", "--otel", "-o", "x.py"),
     ],
 )
@@ -85,4 +96,12 @@ def test_a_run_that_is_not_there_and_a_file_that_cannot_be_written_are_errors(tm
     assert "no run yet" in export("last").stderr
     ask("?")
     done = export("last", "-o", str(tmp_path / "no" / "folder.py"))
-    assert (done.exit_code, "cannot be written" in done.stderr) == (1, True)
+    assert (done.exit_code, "cannot be written" in done.stderr) == (2, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such modes")
+def test_only_its_owner_may_read_what_is_exported(tmp_path: Path) -> None:
+    ask("?")
+    path = tmp_path / "run.py"
+    export("last", "-o", str(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

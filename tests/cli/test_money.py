@@ -225,6 +225,8 @@ def test_the_cache_is_shown_and_cleared_and_the_runs_keep_their_record(serve: Se
     (shown,) = json.loads(llm_rlm("cache", "show", "--json").stdout)
     assert (shown["answers"], shown["hits"]) == (1, 1)
     assert llm_rlm("cache", "clear", "--older-than", "2").stdout == "0 answers will serve no more.\n"
+    refused = llm_rlm("cache", "clear", "--older-than", "nan")
+    assert (refused.exit_code, "'nan' is no number" in refused.stderr) == (2, True)
     assert llm_rlm("cache", "clear", "-m", "chat").stdout == "0 answers will serve no more.\n"
     assert llm_rlm("cache", "clear").stdout == "1 answer will serve no more.\n"
     llm_rlm(*ASK, "-c", log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,15 @@ import pytest
 from rich.syntax import Syntax
 from rich.text import Text
 
-from llm_rlm import RLM
-from llm_rlm.cli.output import print_all, print_json
+from llm_rlm import RLM, registry
+from llm_rlm.cli import rlm
+from llm_rlm.cli.output import print_all, print_json, tolerant
 from llm_rlm.testing import ScriptedModel
 from scripts import run, scripted, submit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 HOSTILE = "\x1b[2J\u202e\udc80 \u00e9 \u8868"
 
@@ -46,6 +48,7 @@ def stdout(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stream]:
     def put(encoding: str = "utf-8", *, terminal: bool = False) -> Stream:
         stream = Stream(encoding, terminal=terminal)
         monkeypatch.setattr("sys.stdout", stream)
+        tolerant()
         return stream
 
     return put
@@ -104,11 +107,44 @@ def test_signs_that_an_encoding_lacks_are_written_as_escapes(stdout: Callable[..
     assert stream.written == b"caf\xe9 \\u8868\n"
 
 
-@pytest.mark.parametrize("command", [["runs", "--json"], ["show", "--json"], ["show"], ["export"], ["doctor"]])
-def test_commands_work_where_the_encoding_is_not_utf_8(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
-    RLM(scripted(run(f"print({HOSTILE!r})"), submit("\u8868")), ScriptedModel(str, "sub")).ask("\u8868?", context="x")
-    last = ["last"] * (command == ["export"])
-    done = subprocess.run([sys.executable, "-m", "llm", "rlm", *command, *last], capture_output=True, check=False)  # noqa: S603 - our own
-    assert b"Traceback" not in done.stderr
-    assert done.stdout
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["runs"],
+        ["runs", "--json"],
+        ["show"],
+        ["show", "--json"],
+        ["export", "last"],
+        ["report", "last", "-o", "\u8868.html"],
+        ["cache"],
+        ["cache", "--json"],
+        ["models", "list"],
+        ["models", "list", "--json"],
+        ["--dry-run", "-c", "\u8868.txt"],
+        ["--dry-run", "-c", "\u8868.txt", "--json"],
+        ["doctor"],
+    ],
+    ids=" ".join,
+)
+def test_commands_work_where_the_encoding_is_not_utf_8(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"print({HOSTILE!r})\nawait llm_query('a')"
+    RLM(scripted(run(code), submit("\u8868")), ScriptedModel(str, "sub \u8868")).ask("\u8868?", context="x")
+    registry.add("\u8868", registry.Entry())
+    (tmp_path / "\u8868.txt").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    stream = Stream("latin-1", terminal=False)
+    monkeypatch.setattr("sys.stdout", stream)
+    rlm.main(command, standalone_mode=False)
+    assert stream.written
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="has no such names")
+def test_a_path_that_is_no_text_is_printed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    RLM(scripted(submit("done"))).ask("?", context="x")
+    stream = Stream("utf-8", terminal=False)
+    monkeypatch.setattr("sys.stdout", stream)
+    path = os.fsencode(tmp_path) + b"/s\xff.html"
+    rlm.main(["report", "last", "-o", os.fsdecode(path)], standalone_mode=False)
+    assert (stream.written, os.path.exists(path)) == (path + b"\n", True)  # noqa: PTH110 - bytes

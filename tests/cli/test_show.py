@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from llm.cli import cli
 from rich.console import Console
 
-from llm_rlm import RLM, Limits
+from llm_rlm import RLM, Limits, RunFailedError
 from llm_rlm.journal import Journal
 from llm_rlm.journal.records import Records
 from llm_rlm.runs.run import journal_path
@@ -92,6 +92,15 @@ def test_one_turn_is_shown_alone() -> None:
     assert (done.exit_code, "has no turn 3; there are 1 to 2" in done.stderr) == (2, True)
 
 
+def test_one_turn_is_alone_in_json_too() -> None:
+    root = scripted(run("await llm_query('a')"), run("r = await llm_query('b')\nprint(r)"), submit("done"))
+    RLM(root, ScriptedModel(sub, "sub")).ask("Which?", context="hay")
+    found = json.loads(shown("--turn", "2", "--calls", "--json"))
+    jsonschema.validate(found, SCHEMA)
+    assert ([turn["number"] for turn in found["turns"]], [cell["number"] for cell in found["cells"]]) == ([2], [2])
+    assert [call["request"]["prompt"] for call in found["calls"]] == ["b"]
+
+
 def test_calls_are_shown_with_what_was_asked_and_said_cut_unless_in_full() -> None:
     ask("await llm_query('p' * 1000)\nprint('o' * 6000)")
     assert "ppp" not in shown().replace("'p' * 1000", "")
@@ -116,6 +125,27 @@ def test_json_holds_everything_and_fits_its_schema() -> None:
     assert (below["parent"], below["depth"]) == (result.run_id, 1)
     assert f"child run: {child}" in shown(result.run_id)
     assert f"child of run {result.run_id}" in shown(child)
+
+
+def test_an_answer_that_did_not_fit_is_not_called_the_answer_and_why_is_said() -> None:
+    root = scripted(submit("no number"))
+    with pytest.raises(RunFailedError) as failed:
+        RLM(root, ScriptedModel(sub, "sub"), Limits(turns=3)).ask("How many?", context="hay", schema={"type": "integer"})
+    text = shown()
+    assert "\nAnswer\n" not in text
+    assert "\nThe last answer, which was not taken\nno number\n" in text
+    assert f"\nNo answer: {failed.value}" in text
+
+
+def test_a_child_that_a_limit_has_ended_names_its_parent_and_not_how_to_go_on() -> None:
+    limits = Limits(calls=1)
+    root = scripted(run("print(await rlm_query('Part?', context='x'))"), submit("done"))
+    result = RLM(root, ScriptedModel(lambda _: run("rs = await llm_batch(['a', 'b'])"), "sub"), limits, depth=1).ask("?", "hay")
+    (child,) = json.loads(shown("--json"))["children"]
+    text = shown(child)
+    assert " · limit · " in text.splitlines()[0]
+    assert f"child of run {result.run_id}" in text
+    assert "To go on" not in text
 
 
 def test_a_run_that_a_limit_has_ended_says_how_to_go_on() -> None:

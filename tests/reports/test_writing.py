@@ -11,7 +11,8 @@ import pytest
 
 from llm_rlm import RLM, UsageError
 from llm_rlm.report import write
-from llm_rlm.report.writing import check, save
+from llm_rlm.report.writing import check
+from llm_rlm.saving import save
 from llm_rlm.testing import ScriptedModel
 from scripts import scripted, submit
 

@@ -12,6 +12,7 @@ from .demo import demo
 from .doctor import doctor
 from .export import export
 from .models import models
+from .output import tolerant
 from .report import report
 from .resume import resume
 from .runs import runs
@@ -43,6 +44,7 @@ cat dump.jsonl | llm rlm "How many orders were refunded?" -c -
 @click.group(cls=_Group, default="ask", default_if_no_args=False, no_args_is_help=True, help=_HELP)
 def rlm() -> None:
     """See _HELP."""
+    tolerant()
 
 
 for command in (ask, chat, resume, runs, show, report, export, models, cache, doctor, demo):

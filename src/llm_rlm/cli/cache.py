@@ -7,6 +7,7 @@ import json
 import click
 from click_default_group import DefaultGroup  # type: ignore[import-untyped]
 
+from .options import AtLeastZero
 from .reading import opened_journal
 
 
@@ -42,7 +43,7 @@ def cache_show(*, json_output: bool) -> None:
 
 
 @cache.command("clear")  # type: ignore[untyped-decorator]
-@click.option("--older-than", type=click.FloatRange(min=0), default=0, metavar="DAYS", help="Only answers older than this")
+@click.option("--older-than", type=AtLeastZero(), default=0, metavar="DAYS", help="Only answers older than this")
 @click.option("-m", "--model", help="Only answers of this model")
 def cache_clear(older_than: float, model: str | None) -> None:
     """Let answers serve no more. The runs that were given them keep them in their record."""

@@ -10,9 +10,8 @@ import click
 from .ask import OF_A_NEW_RUN, engine_of, model_options
 from .options import check_output, is_given, run_options
 from .resume import check_tools, resuming
-from .running import ABORTED, Display, ended_by_sigterm, report, report_abort, shown_as_usage
+from .running import Display, conclude, ended_by_sigterm, shown_as_usage
 from .sources import are_given, source_options, sources_of
-from .telemetry import send_to_otel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,16 +92,7 @@ def _line(prompt: str) -> str | None:
 
 def _ask(ctx: click.Context, session: Session, question: str, given: dict[str, Any], display: Display) -> int:
     """Ask, and print what came of it. Returns what would be the exit code."""
-    try:
-        result = _finish(session, question, display)
-    except KeyboardInterrupt as interrupt:
-        report_abort(interrupt, display, given)
-        ctx.exit(ABORTED)
-    finally:
-        display.flush()
-    code = report(result, display, given)
-    send_to_otel(result.run_id, given)
-    return code
+    return conclude(ctx, given, display, lambda: _finish(session, question, display))
 
 
 def _finish(session: Session, question: str, display: Display) -> Result:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import click
 
+from .running import shown_as_usage
+
 
 @click.command()
 @click.option("--megabytes", type=click.IntRange(1, 500), default=50, show_default=True, help="Size of the log to make")
 @click.option("-q", "--quiet", is_flag=True, help="Only the answer")
-def demo(megabytes: int, *, quiet: bool) -> None:
+@click.pass_context
+def demo(ctx: click.Context, megabytes: int, *, quiet: bool) -> None:
     """Show a whole run, without a key, a network or a language model.
 
     A scripted model works through a large log that the demo makes, with real cells in the real sandbox and sub-calls to a
@@ -16,4 +19,5 @@ def demo(megabytes: int, *, quiet: bool) -> None:
     """
     from llm_rlm.demo import run_demo  # noqa: PLC0415 - not needed for --help
 
-    run_demo(megabytes, quiet=quiet)
+    with shown_as_usage(ctx):
+        run_demo(megabytes, quiet=quiet)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .output import print_json, tolerant
+from .output import print_json
 from .running import FAILED
 
 _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
@@ -22,7 +22,6 @@ def doctor(ctx: click.Context, model: str | None, *, json_output: bool) -> None:
     from llm_rlm.doctor import checks  # noqa: PLC0415 - not needed for --help
     from llm_rlm.status import clean  # noqa: PLC0415 - likewise
 
-    tolerant()
     found = []
     for check in checks(model):
         found.append(check)

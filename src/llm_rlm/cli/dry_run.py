@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from .output import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def show(engine: RLM, sources: Sources, *, as_json: bool) -> None:
     try:
         worst = engine.worst_cost()
         if as_json:
-            click.echo(json.dumps(_as_dict(context, worst), ensure_ascii=False, indent=2))
+            print_json(_as_dict(context, worst))
         else:
             for line in _lines(context, worst):
                 click.echo(line)

@@ -43,7 +43,7 @@ def export(runs: Sequence[str], *, all_runs: bool, output: Path | None, **given:
     """See _HELP."""
     form, calls = given["form"], given["calls"]
     if given["otel"] or given["content"]:
-        _check_otel(runs, output, given)
+        _check_otel(runs, given | {"all": all_runs, "output": output})
         _send(runs, content=given["content"] or None)
         return
     form = form or _FORMS.get(output.suffix if output is not None else "", "messages" if all_runs else "script")
@@ -63,8 +63,9 @@ def _check(runs: Sequence[str], *, all_runs: bool, form: str, calls: bool) -> No
         raise click.UsageError(message)
 
 
-def _check_otel(runs: Sequence[str], output: Path | None, given: dict[str, Any]) -> None:
-    if not given["otel"] or not runs or given["form"] or given["calls"] or output is not None:
+def _check_otel(runs: Sequence[str], given: dict[str, Any]) -> None:
+    others = [name for name, value in given.items() if value and name not in {"otel", "content"}]
+    if not given["otel"] or not runs or others:
         message = "--otel sends the runs that are named, with --content or without; no other option goes with it"
         raise click.UsageError(message)
 
@@ -111,15 +112,10 @@ def _refuse(run: str, *, calls: bool) -> NoReturn:
 
 
 def _write(texts: Iterator[str], output: Path | None) -> None:
-    if output is None:
-        for text in texts:
-            click.echo(text.encode(), nl=False)  # as Python and JSON have it, whatever the terminal
+    from llm_rlm.saving import save  # noqa: PLC0415 - not needed for --help
+
+    if output is not None:
+        save(output, texts)
         return
-    first = next(texts, "")  # what is wrong with the first run is known before the file is touched
-    try:
-        with output.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(first)
-            file.writelines(texts)
-    except OSError as problem:
-        message = f"{output} cannot be written: {problem.strerror}"
-        raise click.ClickException(message) from problem
+    for text in texts:
+        click.echo(text.encode(), nl=False)  # as Python and JSON have it, whatever the terminal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,21 @@ class _Share(click.ParamType[float]):
         if not 0 <= share <= 1:
             self.fail(f"{text!r} is no share: give one from 0% to 100%", param, ctx)
         return share
+
+
+class AtLeastZero(click.FloatRange):
+    """A number from 0 on: click lets `nan` through, which no comparison finds out."""
+
+    def __init__(self) -> None:
+        """There is no upper end."""
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's
+        """Read it."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
 
 
 def run_options(*, new: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

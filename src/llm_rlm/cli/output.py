@@ -25,7 +25,6 @@ def print_all(parts: Iterable[RenderableType]) -> None:
     terminal = sys.stdout.isatty()
     console = console_for(terminal=terminal)
     texts = (_drawn(console, part) for part in parts)
-    tolerant()
     if not terminal:
         for text in texts:
             click.echo("\n".join(line.rstrip() for line in text.split("\n")), nl=False)  # rich fills lines up
@@ -48,7 +47,6 @@ def _drawn(console: Console, part: RenderableType) -> str:
 
 def print_json(value: object) -> None:
     """Print JSON, in ASCII for a terminal, which would act on some of what JSON lets stand, and for what takes no UTF-8."""
-    tolerant()
     is_utf = (sys.stdout.encoding or "ascii").lower().startswith("utf")
     click.echo(json.dumps(value, ensure_ascii=sys.stdout.isatty() or not is_utf, indent=2))
 
@@ -62,6 +60,6 @@ def console_for(*, terminal: bool) -> Console:
 
 
 def tolerant() -> None:
-    """Let stdout take any text, whatever its encoding."""
+    """Let stdout take any text, whatever its encoding. All commands begin with it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

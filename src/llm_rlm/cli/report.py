@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def report(run: str, output: str | None, *, open_it: bool, full: bool, force: bo
         path = _write(journal, run, output, full=full, force=force)
     if path is None:
         return
-    click.echo(path)
+    click.echo(os.fsencode(path) if os.name == "posix" else path)  # any name is bytes there, not all are text
     if open_it:
         _show(path)
 
@@ -51,6 +52,7 @@ def _write(journal: Journal, run: str, output: str | None, *, full: bool, force:
     """Write the report, and return its path; None where it went to stdout."""
     from llm_rlm.journal.history import find_run  # noqa: PLC0415 - not needed for --help
     from llm_rlm.report import writing  # noqa: PLC0415 - likewise
+    from llm_rlm.saving import save  # noqa: PLC0415 - likewise
 
     run_id = find_run(journal, run)
     if output == _STDOUT:
@@ -60,5 +62,5 @@ def _write(journal: Journal, run: str, output: str | None, *, full: bool, force:
     path = Path(output) if output is not None else writing.default_path(run_id)
     if not force:
         writing.check(path)
-    writing.save(path, writing.pieces(journal, run_id, full=full))
+    save(path, writing.pieces(journal, run_id, full=full))
     return path

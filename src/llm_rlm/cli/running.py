@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import print_json, tolerant
+from .output import print_json
 from .telemetry import send_to_otel
 
 if TYPE_CHECKING:
@@ -77,17 +77,23 @@ class Display:
 def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Observer], Asking | Result]) -> None:
     """Begin a run, wait for its end, print what came of it, and exit as it ended."""
     display = Display.of(given)
+    with shown_as_usage(ctx):
+        code = conclude(ctx, given, display, lambda: _run(begin, display))
+    ctx.exit(code)
+
+
+def conclude(ctx: click.Context, given: Mapping[str, Any], display: Display, finish: Callable[[], Result]) -> int:
+    """Wait for the end of a run, and print what came of it. Returns the exit code; exits where the user aborts."""
     try:
-        with shown_as_usage(ctx):
-            result = _run(begin, display)
+        result = finish()
+        code = report(result, display, given)
     except KeyboardInterrupt as interrupt:
         report_abort(interrupt, display, given)
         ctx.exit(ABORTED)
     finally:
         display.flush()
-    code = report(result, display, given)
     send_to_otel(result.run_id, given)
-    ctx.exit(code)
+    return code
 
 
 @contextmanager
@@ -166,12 +172,15 @@ def ended_by_sigterm() -> Iterator[None]:
 
 
 def report(result: Result, display: Display, given: Mapping[str, Any]) -> int:
-    """Print what came of a run. Returns the exit code."""
+    """Print what came of a run. Returns the exit code. A Ctrl-C while nobody reads events raises as `watching` does."""
     from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
 
     display.status.closing(result)
     if display.lines is not None:
-        display.lines.finish(result)
+        try:
+            display.lines.finish(result)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(result) from None
         if display.lines.is_gone:
             _look_away()
     else:
@@ -195,7 +204,8 @@ def report_abort(interrupt: KeyboardInterrupt, display: Display, given: Mapping[
     for result in interrupt.args:
         advice = f". To go on: llm rlm resume {result.run_id}" if is_kept(given) else ""
         if display.lines is not None:
-            display.lines.finish(result)
+            with suppress(KeyboardInterrupt):  # nobody reads: there is no more to be aborted
+                display.lines.finish(result)
         elif given["json_output"]:
             _print(result, given)
     click.echo(f"Aborted{advice}", err=True)
@@ -211,7 +221,6 @@ def _print(result: Result, given: Mapping[str, Any]) -> None:
     """Print the answer, or all there is of the result where that was asked for."""
     from llm_rlm.status import clean, references, with_references  # noqa: PLC0415 - not needed for --help
 
-    tolerant()
     if given["json_output"]:
         print_json(result.as_dict())
     elif result.answer is not None and result.error is None:

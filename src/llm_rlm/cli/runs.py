@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import console_for, print_all, print_json, tolerant
+from .options import AtLeastZero
+from .output import console_for, print_all, print_json
 from .reading import opened_journal
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class _Moment(click.ParamType[float]):
 @click.option("--since", type=_Moment(), help="Only runs begun since then: 2026-11-28, 2026-11-28T16:04, 2d, 3h")
 @click.option("--until", type=_Moment(), help="Only runs begun before then")
 @click.option("--source", metavar="NAME", help="Only runs over a source whose name has this in it")
-@click.option("--cost-over", "dearer_than", type=click.FloatRange(min=0), metavar="USD", help="Only runs that cost more")
+@click.option("--cost-over", "dearer_than", type=AtLeastZero(), metavar="USD", help="Only runs that cost more")
 @click.option("--children", is_flag=True, help="Child runs too")
 @click.option("--json", "json_output", is_flag=True, help="Print a JSON array")
 def runs(count: int, *, json_output: bool, **given: Any) -> None:  # noqa: ANN401 - the options
@@ -72,7 +73,6 @@ def runs(count: int, *, json_output: bool, **given: Any) -> None:  # noqa: ANN40
     elif sys.stdout.isatty():
         print_all([lists.as_table(found.runs, ids, console_for(terminal=True).width)])
     else:
-        tolerant()
         for run in found.runs:
             click.echo(lists.as_line(run))
     if found.damaged:

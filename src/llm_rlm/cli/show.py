@@ -33,10 +33,12 @@ def show(run: str, turn: int | None, *, calls: bool, full: bool, json_output: bo
     with opened_journal() as journal:
         records = Records(journal)
         record = records.record(find_run(journal, run))
-        _check(record, turn)
+        if turn is not None:
+            _check(record, turn)
+            record = record.of_turn(turn)
         wanted = [text for call in record.calls for text in (call.request, call.response) if text] if calls else []
         texts = records.texts(wanted) if calls else None
-        _print(record, View(turn, texts, full), json_output=json_output)
+        _print(record, View(turn is None, texts, full), json_output=json_output)
 
 
 def _print(record: Record, view: View, *, json_output: bool) -> None:
@@ -48,12 +50,12 @@ def _print(record: Record, view: View, *, json_output: bool) -> None:
     print_json(whole.as_json(record, view.texts))
 
 
-def _check(record: Record, turn: int | None) -> None:
+def _check(record: Record, turn: int) -> None:
     """Raise UsageError for a turn that there is not."""
     from llm_rlm.errors import UsageError  # noqa: PLC0415 - not needed for --help
 
     numbers = [each.number for each in record.turns]
-    if turn is not None and turn not in numbers:
+    if turn not in numbers:
         there = f"{numbers[0]} to {numbers[-1]}" if numbers else "none"
         message = f"run {record.run.id} has no turn {turn}; there are {there}"
         raise UsageError(message)

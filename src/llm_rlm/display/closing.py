@@ -110,8 +110,8 @@ def cost(usage: Usage) -> str:
     return f"{words.cost(usage)}{possible}"
 
 
-def going_on(result: Result, *, parent: str | None = None) -> str:
-    """The command that goes on with a run that ended before its time; of a child run, with its parent."""
+def going_on(result: Result) -> str:
+    """The command that goes on with a run that ended before its time."""
     kind = result.limit["kind"] if result.limit is not None else None
     more = f" --max-{kind} MORE" if kind not in {None, "seconds"} else ""
-    return f"llm rlm resume {parent or result.run_id}{more}"
+    return f"llm rlm resume {result.run_id}{more}"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from . import sound
@@ -134,6 +134,13 @@ class Record:
     calls: Sequence[Call]
     children: Sequence[str] = field(default=())
     """The runs right below it, oldest first."""
+
+    def of_turn(self, number: int) -> Record:
+        """The same with one turn only, its cells and their calls."""
+        cells = [cell for cell in self.cells if cell.turn == number]
+        numbers = {cell.number for cell in cells}
+        calls = [call for call in self.calls if call.cell in numbers]
+        return replace(self, turns=[turn for turn in self.turns if turn.number == number], cells=cells, calls=calls)
 
 
 class Records:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +9,7 @@ from llm_rlm.errors import UsageError
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import find_run
 from llm_rlm.runs.run import journal_path
+from llm_rlm.saving import cannot_be_written, save
 
 from .data import gather
 
@@ -66,35 +64,7 @@ def check(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(_LOOKED_AT)
     except OSError as problem:
-        raise _cannot(path, problem) from problem
+        raise cannot_be_written(path, problem) from problem
     if start and MARK not in start:
         message = f"{path} is there and is no report: it is replaced only with --force"
         raise UsageError(message)
-
-
-def save(path: Path, page: Iterator[str]) -> None:
-    """Write the page: whole or not at all, where it is a file. Raises UsageError."""
-    try:
-        if path.exists() and not path.is_file():  # a pipe or a device
-            with path.open("w", encoding="utf-8") as file:
-                file.writelines(page)
-        else:
-            _replace(path.resolve(), page)
-    except OSError as problem:
-        raise _cannot(path, problem) from problem
-
-
-def _replace(path: Path, page: Iterator[str]) -> None:
-    number, made = tempfile.mkstemp(prefix=".rlm-", suffix=".html", dir=path.parent)  # only its owner may read it
-    try:
-        with os.fdopen(number, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(page)
-        Path(made).replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(made).unlink()
-        raise
-
-
-def _cannot(path: Path, problem: OSError) -> UsageError:
-    return UsageError(f"{path} cannot be written: {problem.strerror or problem}")

@@ -648,8 +648,8 @@ def cache_path() -> Path:
 
 
 def journal_path() -> Path:
-    """Where the journal is: beside LLM's own log."""
+    """Where the journal is, beside LLM's own log: absolute, whatever LLM_USER_PATH is."""
     import llm  # noqa: PLC0415 - slow to import
 
-    path: Path = llm.user_dir() / "rlm.db"  # type: ignore[no-untyped-call]
-    return path
+    folder: Path = llm.user_dir()  # type: ignore[no-untyped-call]
+    return folder.absolute() / "rlm.db"

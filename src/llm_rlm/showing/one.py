@@ -38,8 +38,8 @@ _MOST_DOCUMENTS = 20
 class View:
     """What of a run is shown."""
 
-    turn: int | None = None
-    """Only this turn."""
+    whole: bool = True
+    """With what is of the run, and of none of its turns."""
     texts: Mapping[str, str] | None = None
     """With each call, what was asked and said, by hash; None: calls are summed up."""
     full: bool = False
@@ -47,12 +47,11 @@ class View:
 
     def of(self, record: Record) -> Iterator[RenderableType]:
         """The parts of the run that are to be shown, from top to bottom."""
-        if self.turn is None:
+        if self.whole:
             yield from _head(record)
         for turn in record.turns:
-            if self.turn in {None, turn.number}:
-                yield from self._turn(turn, record)
-        if self.turn is None:
+            yield from self._turn(turn, record)
+        if self.whole:
             for cell in record.cells:
                 if cell.turn is None:  # of a chain that is not ours
                     yield from self._cell(cell, record.calls)
@@ -129,11 +128,11 @@ def _tail(record: Record, most: int | None) -> Iterator[RenderableType]:
     result = result_of(record.run)
     if result.answer is not None:
         yield Text()
-        yield Text("Answer", "bold")
+        yield Text("Answer" if result.error is None else "The last answer, which was not taken", "bold")
         yield Text(clean(with_references(result)))
-    elif record.run.finish is not None:
+    if record.run.finish is not None and result.problem is not None:
         yield Text()
-        yield Text(f"No answer: {clean(result.problem or '')}", "red")
+        yield Text(f"No answer: {clean(result.problem)}", "red")
     if result.coverage is not None:
         yield Text()
         yield _covered(result.coverage, most)
@@ -144,7 +143,7 @@ def _tail(record: Record, most: int | None) -> Iterator[RenderableType]:
     yield Text()
     yield Text(taken(result))
     if record.state in _CAN_GO_ON and "asked" in record.run.settings:  # LLM's own chain cannot be gone on with
-        yield Text(f"To go on: {going_on(result, parent=record.run.parent)}", "yellow")
+        yield Text(f"To go on: {going_on(result)}", "yellow")
 
 
 def _covered(coverage: Coverage, most: int | None) -> Table:
