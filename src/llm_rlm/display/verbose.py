@@ -40,8 +40,9 @@ class _Tally:
     output: int = 0
     cost: float = 0.0
 
-    def add(self, event: CallFinished) -> None:
-        """Count one."""
+    def add(self, event: CallFinished, begun: float) -> None:
+        """Count one, and from when on it was under way."""
+        self.begun = begun if self.begun is None else min(self.begun, begun)
         self.models[event.model] += 1
         self.states[event.state] += 1
         if event.state in {"failed", "refused"}:
@@ -63,7 +64,7 @@ class _Tally:
 
 @dataclass
 class _Cell:
-    """The cell of a run that runs now, and what is still to be shown of it."""
+    """A cell, and what is still to be shown of it."""
 
     head: str = ""
     """Its code, while that is not shown yet."""
@@ -77,7 +78,9 @@ class _Cell:
     few: bool = True
     """Whether it asked last for a few calls only, so that they are shown one by one."""
     open: int = 0
-    """Calls that it waits for."""
+    """Calls of it that have not come back."""
+    over: bool = False
+    """Whether it has run; calls that it did not await may come back later."""
     rest: _Tally = field(default_factory=_Tally)
 
 
@@ -91,7 +94,8 @@ class Verbose:
         self._names: dict[str, str] = {}
         """Of child runs: `child 1`, in the order in which they began."""
         self._indents: dict[str, str] = {}
-        self._cells: dict[str, _Cell] = {}
+        self._cells: dict[tuple[str, int | None], _Cell] = {}
+        """By their runs and numbers: calls may outlive their cell, and come back while the next one runs."""
         self._begun: dict[int, float] = {}
         """When calls were sent."""
 
@@ -109,7 +113,7 @@ class Verbose:
             case CellFinished():
                 self._end_cell(event)
             case CallsAsked():
-                cell = self._cell(event.run)
+                cell = self._cell(event.run, event.cell)
                 cell.few, cell.open = event.count <= FEW, cell.open + event.count
             case CallStarted():
                 self._begin_call(event)
@@ -118,8 +122,8 @@ class Verbose:
             case _:
                 pass
 
-    def _cell(self, run: str) -> _Cell:
-        return self._cells.setdefault(run, _Cell())
+    def _cell(self, run: str, number: int | None) -> _Cell:
+        return self._cells.setdefault((run, number), _Cell())
 
     def _print(self, run: str, text: str) -> None:
         """Print lines, as far in as the run is deep."""
@@ -136,7 +140,9 @@ class Verbose:
         self._print(event.run, f'{self._names[event.run]}: "{brief(event.question or "", 2 * _QUOTED)}"')
 
     def _end_run(self, event: RunFinished) -> None:
-        self._flush(event.run)
+        for (run, _), cell in self._cells.items():
+            if run == event.run:
+                self._flush(run, cell)
         if event.run in self._names:
             why = f": {brief(event.error, _MOST_REASON)}" if event.error is not None else ""
             self._print(event.run, f"{self._names[event.run]} ended: {event.finish}{why}")
@@ -147,15 +153,15 @@ class Verbose:
         name = self._names.get(event.run)
         prefix = f"[{name}, cell {event.number}] " if name is not None else f"[{event.number}] "
         code = self._screen.code(clean(event.code).strip("\n"))
+        self._cells[event.run, event.number] = cell = _Cell()
         if name is None:
-            self._cells[event.run] = _Cell()
             self._print(event.run, "\n" + prefix + code.replace("\n", "\n" + " " * len(prefix)))
         else:  # others go on beside it: it is shown whole, once it has run
-            self._cells[event.run] = _Cell(head=f"{prefix}\n{_INDENT}" + code.replace("\n", "\n" + _INDENT) + "\n")
+            cell.head = f"{prefix}\n{_INDENT}" + code.replace("\n", "\n" + _INDENT) + "\n"
 
     def _output(self, event: CellOutput) -> None:
         """Show the lines that are whole; of a child run, none yet."""
-        cell = self._cell(event.run)
+        cell = self._cell(event.run, event.number)
         cell.printed += len(event.text)
         cell.line += event.text
         if event.run not in self._names:
@@ -165,8 +171,9 @@ class Verbose:
 
     def _end_cell(self, event: CellFinished) -> None:
         """What has not been shown as it came, and how long it took."""
-        self._flush(event.run)
-        cell = self._cells.pop(event.run, _Cell())
+        cell = self._cell(event.run, event.number)
+        cell.over = True
+        self._flush(event.run, cell)
         rest = clean(cell.line + event.output[cell.printed :]).removesuffix("\n")
         notes = [clean(note) for note in event.notes]
         parts = [rest] if rest else []
@@ -175,35 +182,34 @@ class Verbose:
     # Calls
 
     def _begin_call(self, event: CallStarted) -> None:
-        self._begun[event.call] = now = self._clock()
-        rest = self._cell(event.run).rest
-        rest.begun = now if rest.begun is None else rest.begun
+        self._begun[event.call] = self._clock()
+        if event.mends:
+            self._cell(event.run, event.cell).open += 1
 
     def _end_call(self, event: CallFinished) -> None:
         """Show a call that is one of a few, or a failure; the others are shown together."""
-        cell = self._cell(event.run)
+        cell = self._cell(event.run, event.cell)
         begun = self._begun.pop(event.call, None) if event.call is not None else None
-        seconds = self._clock() - begun if begun is not None else None
+        now = self._clock()
+        seconds = now - begun if begun is not None else None
         failed = event.state in {"failed", "refused"}
         cell.failures += failed
-        if not event.mends:
+        if not event.mends or begun is not None:
             cell.open -= 1
         if cell.few and cell.one_by_one < FEW:
             cell.one_by_one += 1
             self._print(event.run, _call(event, seconds))
         else:
-            cell.rest.add(event)
+            cell.rest.add(event, now if begun is None else begun)
             if failed and cell.failures <= FEW:
                 self._print(event.run, _call(event, seconds))
-        if not cell.few and cell.open <= 0:
-            self._flush(event.run)
+        if cell.open <= 0 and (cell.over or not cell.few):
+            self._flush(event.run, cell)
 
-    def _flush(self, run: str) -> None:
+    def _flush(self, run: str, cell: _Cell) -> None:
         """Show together what was not shown one by one."""
-        cell = self._cell(run)
-        if cell.rest.models:
-            begun = cell.rest.begun if cell.rest.begun is not None else self._clock()
-            self._print(run, cell.rest.line(self._clock() - begun))
+        if cell.rest.begun is not None:
+            self._print(run, cell.rest.line(self._clock() - cell.rest.begun))
         cell.rest = _Tally()
 
 
