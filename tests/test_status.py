@@ -83,8 +83,14 @@ def test_a_few_calls_are_shown_one_by_one_and_many_together(capsys: pytest.Captu
         '→ sub "p1" ← "a1" 120+30 tokens $0.0003 0.0 s',
     ]
     assert shown(capsys, *batch(1000), verbose=True) == [
-        "→ 1,000 calls to sub: 1,000 answered; 120,000+30,000 tokens $0.3000 0.0 s"
+        "→ 1,000 calls to sub: 1,000 answered; 120,000+30,000 tokens $0.30 0.0 s"
     ]
+
+
+def test_a_cost_that_is_not_known_of_all_calls_is_not_said_to_be_known(capsys: pytest.CaptureFixture[str]) -> None:
+    events = batch(10)
+    events[-1] = ended(9, spent=Spent(Tokens(120, 30), None))
+    assert shown(capsys, *events, verbose=True) == ["→ 10 calls to sub: 10 answered; 1,200+300 tokens $0.0027+? 0.0 s"]
 
 
 def test_a_loop_of_calls_is_shown_one_by_one_at_first_and_then_together(capsys: pytest.CaptureFixture[str]) -> None:

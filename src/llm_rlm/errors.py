@@ -14,6 +14,8 @@ What the root model can mend, an error in its code or in the arguments of a tool
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 
 class RLMError(Exception):
     """The base of all errors that llm-rlm raises on purpose. Its text is one line for the user."""
@@ -55,13 +57,18 @@ class LimitReachedError(RLMError):
 
 
 def amount(kind: str, value: float) -> str:
-    """So much of what is limited, as a person reads it: `$0.50`, `1,000 calls`."""
+    """So much of what is limited, as a person reads it: `$0.50`, `$0.000012`, `1,000 calls`."""
     if kind == "cost":
-        return f"${value:.2f}" if value >= _CENT or not value else f"${value:.2g}"
+        rounded = f"{value:.2g}"
+        if not 0 < float(rounded) < _DIME:
+            return f"${value:.2f}"
+        return f"${Decimal(rounded):f}" if float(rounded) >= _LEAST else f"under ${Decimal(str(_LEAST)):f}"
     return f"{value:,.0f} {kind}" if float(value).is_integer() else f"{value:,.1f} {kind}"
 
 
-_CENT = 0.1
+_DIME = 0.1
+_LEAST = 1e-6
+"""USD. Of less it is only said that it is less."""
 
 
 class SandboxError(RLMError):

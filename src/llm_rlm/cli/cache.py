@@ -25,6 +25,7 @@ def cache_show(*, json_output: bool) -> None:
     """Show which answers there are, model by model."""
     from datetime import UTC, datetime  # noqa: PLC0415 - not needed for --help
 
+    from llm_rlm.errors import amount  # noqa: PLC0415
     from llm_rlm.journal.cache import serving  # noqa: PLC0415
     from llm_rlm.status import clean  # noqa: PLC0415
 
@@ -37,7 +38,7 @@ def cache_show(*, json_output: bool) -> None:
         click.echo("No answers are kept.")
     for each in kept:
         oldest = datetime.fromtimestamp(each.oldest, UTC).astimezone().strftime("%Y-%m-%d")
-        served = f"served {each.hits:,} times" + (f", which saved ${each.saved:.4f}" if each.saved else "")
+        served = f"served {each.hits:,} times" + (f", which saved {amount('cost', each.saved)}" if each.saved else "")
         click.echo(f"{clean(each.model)}: {each.answers:,} answers, {each.bytes:,} bytes, the oldest of {oldest}; {served}")
 
 

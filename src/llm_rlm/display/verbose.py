@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llm_rlm.budget import Tokens
+from llm_rlm.budget import Usage
 from llm_rlm.events import CallFinished, CallsAsked, CallStarted, CellFinished, CellOutput, CellStarted, RunFinished, RunStarted
 
+from . import words
 from .clean import brief, clean
 from .progress import FEW
 
@@ -25,7 +26,8 @@ _QUOTED = 40
 _MOST_REASON = 120
 _MOST_REASONS = 3
 _INDENT = "    "
-_SENT = {"answered", "failed"}
+_UNSENT = {"known": "known from before", "cached": "from the cache"}
+"""What is said of answers that were there already."""
 
 
 @dataclass
@@ -36,9 +38,7 @@ class _Tally:
     models: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    input: int = 0
-    output: int = 0
-    cost: float = 0.0
+    used: Usage = field(default_factory=Usage)
 
     def add(self, event: CallFinished, begun: float) -> None:
         """Count one, and from when on it was under way."""
@@ -47,19 +47,15 @@ class _Tally:
         self.states[event.state] += 1
         if event.state in {"failed", "refused"}:
             self.reasons[brief(event.error or "", _MOST_REASON)] += 1
-        if event.spent is not None:
-            self.input += event.spent.tokens.input
-            self.output += event.spent.tokens.output
-            self.cost += event.spent.cost or 0.0
+        _add(self.used, event.spent)
 
     def line(self, seconds: float) -> str:
         """All of them in one line."""
         whom = ", ".join(brief(model, _QUOTED) for model in sorted(self.models))
-        names = {"known": "known from before", "cached": "from the cache"}
-        states = ", ".join(f"{count:,} {names.get(state, state)}" for state, count in self.states.most_common())
-        took = _took(self.input, self.output, self.cost, seconds)
+        states = ", ".join(f"{count:,} {_UNSENT.get(state, state)}" for state, count in self.states.most_common())
+        took = _took(self.used, seconds)
         why = "; ".join(f"{count:,} times {reason}" for reason, count in self.reasons.most_common(_MOST_REASONS))
-        return f"→ {self.models.total():,} calls to {whom}: {states}; {took}" + (f" ({why})" if why else "")
+        return f"→ {words.counted(self.models.total(), 'call')} to {whom}: {states}; {took}" + (f" ({why})" if why else "")
 
 
 @dataclass
@@ -220,18 +216,24 @@ def _call(event: CallFinished, seconds: float | None) -> str:
     if event.state in {"failed", "refused"}:
         return f"{asked} {event.state}: {brief(event.error or '', _MOST_REASON)}"
     wrong = f" ({brief(event.error, _MOST_REASON)})" if event.error is not None else ""
-    names = {"known": "known from before", "cached": "from the cache"}
+    used = Usage()
+    _add(used, event.spent)
     said = f'{asked} ← "{brief(event.text, _QUOTED)}"{wrong} '
-    return said + (names.get(event.state) or _of(event.spent, seconds))
+    return said + (_UNSENT.get(event.state) or _took(used, seconds))
 
 
-def _of(spent: Spent | None, seconds: float | None) -> str:
-    tokens = spent.tokens if spent is not None else Tokens()
-    return _took(tokens.input, tokens.output, spent.cost if spent is not None else None, seconds)
+def _add(used: Usage, spent: Spent | None) -> None:
+    """Count what a call took."""
+    if spent is not None:
+        used.input += spent.tokens.input
+        used.output += spent.tokens.output
+        used.cost += spent.cost or 0.0
+        used.unpriced += spent.cost is None
 
 
-def _took(input_tokens: int, output_tokens: int, cost: float | None, seconds: float | None) -> str:
-    parts = [f"{input_tokens:,}+{output_tokens:,} tokens"] if input_tokens or output_tokens else []
-    parts += [f"${cost:.4f}"] if cost else []
+def _took(used: Usage, seconds: float | None) -> str:
+    """Tokens, cost and time, each where there is any to tell."""
+    parts = [f"{used.input:,}+{used.output:,} tokens"] if used.tokens else []
+    parts += [words.short_cost(used)] if used.cost else []
     parts += [f"{seconds:.1f} s"] if seconds is not None else []
     return " ".join(parts)
