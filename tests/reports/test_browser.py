@@ -176,6 +176,18 @@ def test_the_timeline_has_calls_that_ran_side_by_side_below_one_another(chromium
     assert page.run("document.querySelector('#call-title').textContent").endswith(" of 22 · cell 1")
 
 
+def test_a_call_of_the_timeline_opens_also_while_a_search_leaves_it_out(chromium: Callable[[], Page], told: Path) -> None:
+    page = chromium()
+    page.open(told)
+    assert search(page, "zzz").startswith("0 steps and 0 calls")
+    page.run("document.querySelector('.chart canvas').focus()")
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown"):
+        page.press(key)
+    assert page.run("document.querySelector('#at').textContent").startswith("Call, ")
+    page.press("Enter")
+    assert page.run("document.querySelector('#call').open")
+
+
 def test_of_ten_thousand_calls_only_those_that_are_seen_are_there(
     chromium: Callable[[], Page], told: Path, tmp_path: Path
 ) -> None:

@@ -489,7 +489,7 @@ const chart = {
     if (!item) return;
     if (item.call === undefined) { reveal($(`#${item.kind}-${item.run}-${item.number}`)); return; }
     let at = list.found.indexOf(item.call);
-    if (at < 0) { list.set({ run: "", cell: "", state: "", model: "" }); at = list.found.indexOf(item.call); }
+    if (at < 0) { list.matches = null; list.set({ run: "", cell: "", state: "", model: "" }); at = list.found.indexOf(item.call); }
     openCall(at);
   },
   choose(item) {
