@@ -135,6 +135,13 @@ class Record:
     children: Sequence[str] = field(default=())
     """The runs right below it, oldest first."""
 
+    @property
+    def latest(self) -> float | None:
+        """The last moment of which its turns, calls and cells tell; None where there are none."""
+        took = [turn.took for turn in self.turns] + [call.took for call in self.calls]
+        moments = [each.ended or each.started for each in took] + [cell.ended or cell.started for cell in self.cells]
+        return max(moments, default=None)
+
 
 class Records:
     """Reads runs from a journal."""
