@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_rlm.display.clean import brief, clean
-from llm_rlm.status import clean as also_here
 from unseen import ANY_TEXT, UNSEEN, unseen
 
 
@@ -47,10 +46,6 @@ def test_lines_tabs_and_spaces_of_all_scripts_stay() -> None:
 
 def test_what_chooses_how_a_character_looks_stays() -> None:
     assert clean("\N{HEAVY BLACK HEART}\ufe0f grün 漢字") == "\N{HEAVY BLACK HEART}\ufe0f grün 漢字"
-
-
-def test_there_is_one_way_to_clean() -> None:
-    assert also_here is clean
 
 
 @given(st.text(), st.integers(1, 50))

@@ -25,9 +25,9 @@ def cache_show(*, json_output: bool) -> None:
     """Show which answers there are, model by model."""
     from datetime import UTC, datetime  # noqa: PLC0415 - not needed for --help
 
+    from llm_rlm.display.clean import clean  # noqa: PLC0415
     from llm_rlm.errors import amount  # noqa: PLC0415
     from llm_rlm.journal.cache import serving  # noqa: PLC0415
-    from llm_rlm.status import clean  # noqa: PLC0415
 
     with opened_journal() as journal:
         kept = serving(journal)

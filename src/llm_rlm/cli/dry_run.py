@@ -51,7 +51,7 @@ def _rows(context: Context) -> Iterator[tuple[str, int, str]]:
 
 
 def _lines(context: Context, worst: float | None) -> Iterator[str]:
-    from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
 
     for name, size, kind in _rows(context):
         yield f"{size:>15,}  {clean(name)}  ({kind})"

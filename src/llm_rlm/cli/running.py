@@ -93,8 +93,8 @@ def perform(ctx: click.Context, given: dict[str, Any], begin: Callable[[Observer
 @contextmanager
 def shown_as_usage(ctx: click.Context) -> Iterator[None]:
     """Errors of ours as click shows them."""
-    from llm_rlm.errors import RLMError, UnknownModelError, UsageError  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.status import clean  # noqa: PLC0415
+    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.errors import RLMError, UnknownModelError, UsageError  # noqa: PLC0415
 
     try:
         yield
@@ -167,7 +167,7 @@ def ended_by_sigterm() -> Iterator[None]:
 
 def report(result: Result, display: Display, given: Mapping[str, Any]) -> int:
     """Print what came of a run. Returns the exit code."""
-    from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
 
     display.status.closing(result)
     if display.lines is not None:
@@ -209,7 +209,8 @@ def _look_away() -> None:
 
 def _print(result: Result, given: Mapping[str, Any]) -> None:
     """Print the answer, or all there is of the result where that was asked for."""
-    from llm_rlm.status import clean, references, with_references  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.closing import references, with_references  # noqa: PLC0415
 
     tolerant()
     if given["json_output"]:
@@ -223,7 +224,8 @@ def _print(result: Result, given: Mapping[str, Any]) -> None:
 
 def _missed(result: Result, least: float | None) -> str | None:
     """Why the coverage is not enough, if it is not."""
-    from llm_rlm.status import clean, listed  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.closing import listed  # noqa: PLC0415
 
     coverage = result.coverage
     if least is None:
@@ -239,8 +241,8 @@ def _missed(result: Result, least: float | None) -> str | None:
 
 def _advice(result: Result, given: Mapping[str, Any]) -> str | None:
     """How to go on with a run that ended before its time, if it is kept."""
-    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.status import going_on  # noqa: PLC0415 - likewise
+    from llm_rlm.display.closing import going_on  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - likewise
 
     if result.finish in {"submitted", "prose"} or not is_kept(given):
         return None
