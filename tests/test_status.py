@@ -62,14 +62,14 @@ def shown(capsys: pytest.CaptureFixture[str], *events: Event, verbose: bool = Fa
     return capsys.readouterr().err.splitlines()
 
 
-def ended(call: int, run: str = "r", **more: Any) -> CallFinished:
+def ended(call: int, run: str = "r", cell: int = 1, **more: Any) -> CallFinished:
     given: dict[str, Any] = {
         "prompt": f"p{call}",
         "text": f"a{call}",
         "state": "answered",
         "spent": Spent(Tokens(120, 30), 0.0003),
     } | more
-    return CallFinished(run, call, 1, "model", "sub", **given)
+    return CallFinished(run, call, cell, "model", "sub", **given)
 
 
 def batch(count: int, **more: Any) -> list[Event]:
@@ -83,8 +83,14 @@ def test_a_few_calls_are_shown_one_by_one_and_many_together(capsys: pytest.Captu
         '→ sub "p1" ← "a1" 120+30 tokens $0.0003 0.0 s',
     ]
     assert shown(capsys, *batch(1000), verbose=True) == [
-        "→ 1,000 calls to sub: 1,000 answered; 120,000+30,000 tokens $0.3000 0.0 s"
+        "→ 1,000 calls to sub: 1,000 answered; 120,000+30,000 tokens $0.30 0.0 s"
     ]
+
+
+def test_a_cost_that_is_not_known_of_all_calls_is_not_said_to_be_known(capsys: pytest.CaptureFixture[str]) -> None:
+    events = batch(10)
+    events[-1] = ended(9, spent=Spent(Tokens(120, 30), None))
+    assert shown(capsys, *events, verbose=True) == ["→ 10 calls to sub: 10 answered; 1,200+300 tokens $0.0027+? 0.0 s"]
 
 
 def test_a_loop_of_calls_is_shown_one_by_one_at_first_and_then_together(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +102,39 @@ def test_a_loop_of_calls_is_shown_one_by_one_at_first_and_then_together(capsys: 
     lines = shown(capsys, *loop, CellFinished("r", 1, "", 0, "ok", 0.1, 0.2), verbose=True)
     assert len(lines) == 7
     assert lines[5].startswith("→ 3 calls to sub: 3 answered")
+
+
+def test_calls_that_outlive_their_cell_are_shown_together_and_not_as_those_of_the_next(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    late = range(100, 140)
+    lines = shown(
+        capsys,
+        CallsAsked("r", 1, 40),
+        *(CallStarted("r", call, 1, "model", "sub", "p") for call in late),
+        CellFinished("r", 1, "", 0, "ok", 0.1, 0.2),
+        CellStarted("r", 2, "next"),
+        CallsAsked("r", 2, 60),
+        *(CallStarted("r", call, 2, "model", "sub", "p") for call in range(60)),
+        *(ended(call, spent=None) for call in late),
+        *(ended(call, cell=2, spent=None) for call in range(60)),
+        CellFinished("r", 2, "", 0, "ok", 0.1, 0.2),
+        verbose=True,
+    )
+    assert lines == [
+        *("(0.20 s)", "", "[2] next"),
+        *("→ 40 calls to sub: 40 answered; 0.0 s", "→ 60 calls to sub: 60 answered; 0.0 s", "(0.20 s)"),
+    ]
+
+
+def test_a_batch_that_is_asked_once_more_has_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    again: list[Event] = [
+        *(CallStarted("r", call, 1, "model", "sub", "p", mends=True) for call in range(100, 140)),
+        *(ended(call, mends=True, spent=None) for call in range(100, 140)),
+    ]
+    asked = batch(40, spent=None)
+    assert shown(capsys, *asked[:-1], *again, asked[-1], verbose=True) == ["→ 80 calls to sub: 80 answered; 0.0 s"]
+    assert shown(capsys, *asked, *again, verbose=True) == ["→ 40 calls to sub: 40 answered; 0.0 s"] * 2
 
 
 def test_failures_are_always_shown_and_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llm_rlm import config, registry
 from llm_rlm.display import words
-from llm_rlm.errors import MissingKeyError, RLMError
+from llm_rlm.errors import MissingKeyError, RLMError, amount
 from llm_rlm.journal.cache import SERVING
 from llm_rlm.providers.models import find, key_for
 from llm_rlm.providers.prices import Prices, how_to_give
@@ -166,7 +166,7 @@ def _settings() -> Check:
         kept, drop_ins = config.load(), registry.entries()
     except RLMError as problem:
         return Check("settings", "problem", str(problem), "mend the file, or take it away")
-    cost = "no limit" if kept.max_cost is None else f"${kept.max_cost:.2f} a run"
+    cost = "no limit" if kept.max_cost is None else f"{amount('cost', kept.max_cost)} a run"
     return Check("settings", "ok", f"{cost}, {len(kept.prices)} prices of your own, {len(drop_ins)} drop-in models")
 
 

@@ -55,13 +55,19 @@ class LimitReachedError(RLMError):
 
 
 def amount(kind: str, value: float) -> str:
-    """So much of what is limited, as a person reads it: `$0.50`, `1,000 calls`."""
+    """So much of what is limited, as a person reads it: `$0.50`, `$0.000012`, `1,000 calls`."""
     if kind == "cost":
-        return f"${value:.2f}" if value >= _CENT or not value else f"${value:.2g}"
+        rounded = float(f"{value:.2g}")
+        if not 0 < rounded < _DIME:
+            return f"${value:.2f}"
+        return "$" + f"{rounded:.7f}".rstrip("0") if rounded >= _LEAST else f"under ${_LEAST:f}"
+    kind = kind.removesuffix("s") if value == 1 else kind
     return f"{value:,.0f} {kind}" if float(value).is_integer() else f"{value:,.1f} {kind}"
 
 
-_CENT = 0.1
+_DIME = 0.1
+_LEAST = 1e-6
+"""USD. Of less it is only said that it is less."""
 
 
 class SandboxError(RLMError):

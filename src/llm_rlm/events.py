@@ -4,7 +4,7 @@ Every event begins with `run`, the id of the run that it is of: the one that was
 of whoever listens: an event comes when the thing has just happened, and has been recorded in the journal.
 
 A run tells nothing after its RunFinished, but for calls that were under way then, which are let finish and may be paid: each
-still has its CallFinished. Text is what models and cells wrote, as it came: `status.clean` it before a terminal sees it.
+still has its CallFinished. Text is what models and cells wrote, as it came: `display.clean` it before a terminal sees it.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from . import prompts
 from .budget import Limits
 from .config import load
 from .context import Readable, Sources
+from .display.clean import clean
+from .display.closing import with_references
 from .errors import SandboxError, UsageError
 from .events import CellFinished, CellStarted, TurnRetried, TurnStarted, Warned
 from .rlm import RLM
@@ -26,7 +28,6 @@ from .runs.result import RunFailedError
 from .runs.resume import Following
 from .runs.run import Settings
 from .runs.session import Session
-from .status import clean, with_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

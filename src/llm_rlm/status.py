@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from .display.clean import brief, clean
-from .display.closing import closing, going_on, listed, references, with_references
+from .display.closing import closing
 from .events import CallFinished, CellStarted, RunStarted, TurnRetried, TurnStarted, Waiting, Warned
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .display.verbose import Verbose
     from .events import Event
     from .runs.result import Result
-
-__all__ = ["Status", "clean", "going_on", "listed", "references", "with_references"]
 
 _EVERY = 10.0
 """Seconds between two lines about a batch, where there is no live line."""

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_rlm.display.clean import INVISIBLE, brief, clean
-from llm_rlm.status import clean as also_here
-
-HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Categories of Unicode: control, format, surrogate, private, unassigned, and separators of lines and paragraphs."""
+from llm_rlm.display.clean import brief, clean
+from unseen import ANY_TEXT, UNSEEN, unseen
 
 
-@given(st.text(st.characters() | st.characters(categories=["Cc", "Cf", "Cs", "Zs", "Zl", "Zp"])))
+@given(ANY_TEXT)
 def test_nothing_is_left_that_could_change_what_a_terminal_shows(text: str) -> None:
     shown = clean(text)
-    assert {unicodedata.category(character) for character in shown if character not in "\n\t"} & HARMFUL == set()
+    assert unseen(shown) == set()
     assert clean(shown) == shown
+
+
+def test_all_that_unicode_ignores_in_display_is_replaced() -> None:
+    assert set(clean(UNSEEN)) == {"\N{REPLACEMENT CHARACTER}"}
 
 
 @given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
 def test_what_does_no_harm_stays_as_it_is(text: str) -> None:
-    seen = "".join(character for character in text if character not in INVISIBLE)
+    seen = "".join(character for character in text if not unseen(character))
     assert clean(seen) == seen
 
 
@@ -47,10 +46,6 @@ def test_lines_tabs_and_spaces_of_all_scripts_stay() -> None:
 
 def test_what_chooses_how_a_character_looks_stays() -> None:
     assert clean("\N{HEAVY BLACK HEART}\ufe0f grün 漢字") == "\N{HEAVY BLACK HEART}\ufe0f grün 漢字"
-
-
-def test_there_is_one_way_to_clean() -> None:
-    assert also_here is clean
 
 
 @given(st.text(), st.integers(1, 50))

@@ -17,6 +17,7 @@ from llm_rlm.journal import Journal
 from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import Reply, Request, ScriptedServer, say
 from scripts import run, scripted, submit, submit_variable
+from unseen import unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -188,6 +189,18 @@ def test_hostile_questions_and_names_are_no_code() -> None:
     tree = ast.parse(exported(result.run_id))
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
     assert hostile in {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+
+
+def test_nothing_in_a_script_is_hidden_wherever_it_came_from(tmp_path: Path) -> None:
+    hidden = "\u3164\u2800\u202e\U000e0100"
+    path = tmp_path / hidden
+    path.write_text("x")
+    code = f"a = 1\nr = '{hidden}'"
+    result = RLM(scripted(run(code), submit(f"one {hidden}"))).ask(f"Which\n{hidden}?", path)
+    made = exported(result.run_id)
+    assert unseen(made) == set()
+    constants = {node.value for node in ast.walk(ast.parse(made)) if isinstance(node, ast.Constant)}
+    assert {f"Which\n{hidden}?", code, f"one {hidden}", str(path)} <= constants
 
 
 def test_functions_that_are_not_recorded_are_named(tmp_path: Path) -> None:

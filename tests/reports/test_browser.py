@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from llm_rlm.errors import amount
 from llm_rlm.report import write
 from reports.chromium import COMMAND, browser
 from reports.plays import hostile_run, long_run
@@ -175,6 +176,18 @@ def test_the_timeline_has_calls_that_ran_side_by_side_below_one_another(chromium
     assert page.run("document.querySelector('#call-title').textContent").endswith(" of 22 · cell 1")
 
 
+def test_a_call_of_the_timeline_opens_also_while_a_search_leaves_it_out(chromium: Callable[[], Page], told: Path) -> None:
+    page = chromium()
+    page.open(told)
+    assert search(page, "zzz").startswith("0 steps and 0 calls")
+    page.run("document.querySelector('.chart canvas').focus()")
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown"):
+        page.press(key)
+    assert page.run("document.querySelector('#at').textContent").startswith("Call, ")
+    page.press("Enter")
+    assert page.run("document.querySelector('#call').open")
+
+
 def test_of_ten_thousand_calls_only_those_that_are_seen_are_there(
     chromium: Callable[[], Page], told: Path, tmp_path: Path
 ) -> None:
@@ -191,6 +204,31 @@ def test_of_ten_thousand_calls_only_those_that_are_seen_are_there(
     assert page.becomes("document.querySelector('.rows').lastElementChild.id === 'row-10021'")
     assert page.run("document.querySelectorAll('.row').length") < 60
     assert page.complaints == []
+
+
+def test_money_is_written_as_everywhere_else(chromium: Callable[[], Page], told: Path, tmp_path: Path) -> None:
+    text = told.read_text("utf-8")
+    costs = [2.0, 0.0999, 0.09, 0.0412, 1.24e-5, 1e-9, 0]
+    data = re.search(r'"calls":(\[\[.*?\]\])', text)
+    assert data is not None
+    calls = json.loads(data[1])
+    at = (
+        text.split("const COLUMNS = [", 1)[1]
+        .split("]", 1)[0]
+        .replace('"', "")
+        .replace("\n", "")
+        .replace(" ", "")
+        .split(",")
+        .index("cost")
+    )
+    for call, cost in zip(calls, costs, strict=False):
+        call[at] = cost
+    path = tmp_path / "money.html"
+    path.write_text(text.replace(data[1], json.dumps(calls), 1), "utf-8")
+    page = chromium()
+    page.open(path)
+    shown = page.run("[...document.querySelectorAll('.row .money')].map((each) => each.textContent)")
+    assert shown[: len(costs)] == [amount("cost", cost) for cost in costs]
 
 
 def test_it_is_dark_where_the_system_is_and_the_button_turns_it(chromium: Callable[[], Page], told: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_rlm.report.texts import LEAST, MOST, MOST_TOGETHER, Pool, cut, share, visible
+from unseen import ANY_TEXT, UNSEEN, unseen
 
-_ANY = st.text(st.characters(exclude_categories=()))
+JOINERS = {"\u200c", "\u200d"}
 
 
 @pytest.mark.parametrize(
@@ -24,20 +23,25 @@ _ANY = st.text(st.characters(exclude_categories=()))
         ("\ud800", "[U+D800]"),
         ("\U000e0041", "[U+E0041]"),
         ("a\u2028b\ufeff\x85", "a[U+2028]b[U+FEFF][U+0085]"),
-        ("é 日本 👩\u200d👩 שלום", "é 日本 👩\u200d👩 שלום"),
+        ("a\u3164b\u2800\u180e\U000e0100", "a[U+3164]b[U+2800][U+180E][U+E0100]"),
+        ("é 日本 👩\u200d👩 \u0645\u06cc\u200c\u062e", "é 日本 👩\u200d👩 \u0645\u06cc\u200c\u062e"),
+        ("a\u200db \u200c é\u200d\u200d", "a[U+200D]b [U+200C] é\u200d[U+200D]"),
     ],
 )
 def test_what_would_hide_or_reorder_is_shown_by_a_sign_and_all_else_is_left(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
-@given(_ANY)
+@given(ANY_TEXT)
 def test_what_is_shown_can_be_written_and_holds_nothing_that_hides(text: str) -> None:
     shown = visible(text)
     assert visible(shown) == shown
     shown.encode("utf-8")
-    assert not {unicodedata.category(character) for character in shown} & {"Cs", "Zl", "Zp"}
-    assert all(character in "\n\t" or unicodedata.category(character) != "Cc" for character in shown)
+    assert unseen(shown) <= JOINERS
+
+
+def test_all_that_unicode_ignores_in_display_has_a_sign() -> None:
+    assert visible(UNSEEN) == "".join(f"[U+{ord(character):04X}]" for character in UNSEEN)
 
 
 @given(st.text(), st.integers(4, 50))

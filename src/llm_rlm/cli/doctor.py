@@ -19,8 +19,8 @@ def doctor(ctx: click.Context, model: str | None, *, json_output: bool) -> None:
 
     Asks no model and needs no network. Exit code 1 if something is broken.
     """
-    from llm_rlm.doctor import checks  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.status import clean  # noqa: PLC0415 - likewise
+    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.doctor import checks  # noqa: PLC0415 - likewise
 
     found = []
     for check in checks(model):

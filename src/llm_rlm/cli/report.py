@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +10,7 @@ import click
 from .reading import opened_journal
 
 if TYPE_CHECKING:
-    from llm_rlm.journal import Journal
+    from pathlib import Path
 
 _STDOUT = "-"
 
@@ -32,10 +31,14 @@ def report(run: str, output: str | None, *, open_it: bool, full: bool, force: bo
     if output == _STDOUT and open_it:
         message = "--open needs a file: -o - writes to stdout"
         raise click.UsageError(message)
+    from llm_rlm.report import writing  # noqa: PLC0415 - not needed for --help
+
     with opened_journal() as journal:
-        path = _write(journal, run, output, full=full, force=force)
-    if path is None:
-        return
+        if output == _STDOUT:
+            for piece in writing.pieces(journal, run, full=full):
+                click.echo(piece.encode(), nl=False)
+            return
+        path = writing.write_from(journal, run, output, full=full, force=force)
     click.echo(os.fsencode(path) if os.name == "posix" else path)  # any name is bytes there, not all are text
     if open_it:
         _show(path)
@@ -46,21 +49,3 @@ def _show(path: Path) -> None:
 
     if not webbrowser.open(path.resolve().as_uri()):
         click.echo("No browser could be opened.", err=True)
-
-
-def _write(journal: Journal, run: str, output: str | None, *, full: bool, force: bool) -> Path | None:
-    """Write the report, and return its path; None where it went to stdout."""
-    from llm_rlm.journal.history import find_run  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.report import writing  # noqa: PLC0415 - likewise
-    from llm_rlm.saving import save  # noqa: PLC0415 - likewise
-
-    run_id = find_run(journal, run)
-    if output == _STDOUT:
-        for piece in writing.pieces(journal, run_id, full=full):
-            click.echo(piece.encode(), nl=False)
-        return None
-    path = Path(output) if output is not None else writing.default_path(run_id)
-    if not force:
-        writing.check(path)
-    save(path, writing.pieces(journal, run_id, full=full))
-    return path

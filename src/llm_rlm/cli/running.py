@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
 """Exit codes."""
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Display:
@@ -99,8 +101,8 @@ def conclude(ctx: click.Context, given: Mapping[str, Any], display: Display, fin
 @contextmanager
 def shown_as_usage(ctx: click.Context) -> Iterator[None]:
     """Errors of ours as click shows them."""
-    from llm_rlm.errors import RLMError, UnknownModelError, UsageError  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.status import clean  # noqa: PLC0415
+    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.errors import RLMError, UnknownModelError, UsageError  # noqa: PLC0415
 
     try:
         yield
@@ -173,7 +175,7 @@ def ended_by_sigterm() -> Iterator[None]:
 
 def report(result: Result, display: Display, given: Mapping[str, Any]) -> int:
     """Print what came of a run. Returns the exit code. A Ctrl-C while nobody reads events raises as `watching` does."""
-    from llm_rlm.status import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
 
     display.status.closing(result)
     if display.lines is not None:
@@ -219,7 +221,8 @@ def _look_away() -> None:
 
 def _print(result: Result, given: Mapping[str, Any]) -> None:
     """Print the answer, or all there is of the result where that was asked for."""
-    from llm_rlm.status import clean, references, with_references  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.closing import references, with_references  # noqa: PLC0415
 
     if given["json_output"]:
         print_json(result.as_dict())
@@ -232,7 +235,8 @@ def _print(result: Result, given: Mapping[str, Any]) -> None:
 
 def _missed(result: Result, least: float | None) -> str | None:
     """Why the coverage is not enough, if it is not."""
-    from llm_rlm.status import clean, listed  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.closing import listed  # noqa: PLC0415
 
     coverage = result.coverage
     if least is None:
@@ -242,14 +246,15 @@ def _missed(result: Result, least: float | None) -> str | None:
     below = coverage.below(least)
     if not below:
         return None
-    touched = f"only {coverage.either:.1%} of the input was touched"
+    share = int(1000 * coverage.either + _ROUNDING) / 10  # rounded up it could be what was wanted
+    touched = f"only {share:.1f}% of the input was touched"
     return f"--min-coverage {100 * least:g}%: {touched}; too little of {clean(listed(below))}"
 
 
 def _advice(result: Result, given: Mapping[str, Any]) -> str | None:
     """How to go on with a run that ended before its time, if it is kept."""
-    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.status import going_on  # noqa: PLC0415 - likewise
+    from llm_rlm.display.closing import going_on  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - likewise
 
     if result.finish in {"submitted", "prose"} or not is_kept(given):
         return None

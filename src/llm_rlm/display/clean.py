@@ -1,10 +1,10 @@
-"""Text that models, cells and files wrote, made safe to show on a terminal."""
+"""Text that models, cells and files wrote, made safe to show: which characters hide, and what a terminal shows of them."""
 
 from __future__ import annotations
 
 import unicodedata
 
-INVISIBLE = frozenset(
+_INVISIBLE = frozenset(
     map(
         chr,
         (
@@ -20,28 +20,31 @@ The first sixteen variation selectors are not among them: they choose how the ch
 """
 
 
+def hides(character: str) -> bool:
+    """Whether a character is not seen, or can change how what is around it is shown.
+
+    So do control characters (C0 and C1, so all escape sequences), format characters (bidirectional marks, overrides and
+    isolates, zero-width ones, tags, the byte order mark), fillers that show nothing, surrogates, separators of lines and
+    paragraphs, and what Unicode leaves private or unassigned. Line feeds, tabs and the spaces of all scripts do not.
+    """
+    if character in _INVISIBLE:
+        return True
+    # Of all spaces Python takes only one for printable.
+    return not (character in "\n\t" or character.isprintable() or unicodedata.category(character) == "Zs")
+
+
 class _Shown(dict[int, int | str]):
     """What is shown for a character, as `str.translate` asks for it."""
 
     def __missing__(self, code: int) -> int | str:
-        character = chr(code)
-        if character in INVISIBLE:
-            return "\N{REPLACEMENT CHARACTER}"
-        # Of all spaces Python takes only one for printable. The ideographic and the no-break space do no harm.
-        harmless = character in "\n\t" or character.isprintable() or unicodedata.category(character) == "Zs"
-        return code if harmless else "\N{REPLACEMENT CHARACTER}"
+        return "\N{REPLACEMENT CHARACTER}" if hides(chr(code)) else code
 
 
 _SHOWN = _Shown()
 
 
 def clean(text: str) -> str:
-    """Text without characters that could change what a terminal shows, or hide in it.
-
-    Replaced are control characters (C0 and C1, so all escape sequences), format characters (bidirectional marks, overrides and
-    isolates, zero-width ones, tags, the byte order mark), fillers that show nothing, surrogates, separators of lines and
-    paragraphs, and what Unicode leaves private or unassigned. Line feeds and tabs stay; CR LF is a line feed.
-    """
+    """Text without characters that hide: each is replaced by a sign that it was there. CR LF is a line feed."""
     return text if text.isascii() and text.isprintable() else text.replace("\r\n", "\n").translate(_SHOWN)
 
 

@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llm_rlm.budget import Tokens
+from llm_rlm.budget import Usage
 from llm_rlm.events import CallFinished, CallsAsked, CallStarted, CellFinished, CellOutput, CellStarted, RunFinished, RunStarted
 
+from . import words
 from .clean import brief, clean
 from .progress import FEW
 
@@ -25,7 +26,8 @@ _QUOTED = 40
 _MOST_REASON = 120
 _MOST_REASONS = 3
 _INDENT = "    "
-_SENT = {"answered", "failed"}
+_UNSENT = {"known": "known from before", "cached": "from the cache"}
+"""What is said of answers that were there already."""
 
 
 @dataclass
@@ -36,34 +38,29 @@ class _Tally:
     models: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    input: int = 0
-    output: int = 0
-    cost: float = 0.0
+    used: Usage = field(default_factory=Usage)
 
-    def add(self, event: CallFinished) -> None:
-        """Count one."""
+    def add(self, event: CallFinished, begun: float) -> None:
+        """Count one, and from when on it was under way."""
+        self.begun = begun if self.begun is None else min(self.begun, begun)
         self.models[event.model] += 1
         self.states[event.state] += 1
         if event.state in {"failed", "refused"}:
             self.reasons[brief(event.error or "", _MOST_REASON)] += 1
-        if event.spent is not None:
-            self.input += event.spent.tokens.input
-            self.output += event.spent.tokens.output
-            self.cost += event.spent.cost or 0.0
+        _add(self.used, event.spent)
 
     def line(self, seconds: float) -> str:
         """All of them in one line."""
         whom = ", ".join(brief(model, _QUOTED) for model in sorted(self.models))
-        names = {"known": "known from before", "cached": "from the cache"}
-        states = ", ".join(f"{count:,} {names.get(state, state)}" for state, count in self.states.most_common())
-        took = _took(self.input, self.output, self.cost, seconds)
+        states = ", ".join(f"{count:,} {_UNSENT.get(state, state)}" for state, count in self.states.most_common())
+        took = _took(self.used, seconds)
         why = "; ".join(f"{count:,} times {reason}" for reason, count in self.reasons.most_common(_MOST_REASONS))
-        return f"→ {self.models.total():,} calls to {whom}: {states}; {took}" + (f" ({why})" if why else "")
+        return f"→ {words.counted(self.models.total(), 'call')} to {whom}: {states}; {took}" + (f" ({why})" if why else "")
 
 
 @dataclass
 class _Cell:
-    """The cell of a run that runs now, and what is still to be shown of it."""
+    """A cell, and what is still to be shown of it."""
 
     head: str = ""
     """Its code, while that is not shown yet."""
@@ -77,7 +74,9 @@ class _Cell:
     few: bool = True
     """Whether it asked last for a few calls only, so that they are shown one by one."""
     open: int = 0
-    """Calls that it waits for."""
+    """Calls of it that have not come back."""
+    over: bool = False
+    """Whether it has run; calls that it did not await may come back later."""
     rest: _Tally = field(default_factory=_Tally)
 
 
@@ -91,7 +90,8 @@ class Verbose:
         self._names: dict[str, str] = {}
         """Of child runs: `child 1`, in the order in which they began."""
         self._indents: dict[str, str] = {}
-        self._cells: dict[str, _Cell] = {}
+        self._cells: dict[tuple[str, int | None], _Cell] = {}
+        """By their runs and numbers: calls may outlive their cell, and come back while the next one runs."""
         self._begun: dict[int, float] = {}
         """When calls were sent."""
 
@@ -109,7 +109,7 @@ class Verbose:
             case CellFinished():
                 self._end_cell(event)
             case CallsAsked():
-                cell = self._cell(event.run)
+                cell = self._cell(event.run, event.cell)
                 cell.few, cell.open = event.count <= FEW, cell.open + event.count
             case CallStarted():
                 self._begin_call(event)
@@ -118,8 +118,8 @@ class Verbose:
             case _:
                 pass
 
-    def _cell(self, run: str) -> _Cell:
-        return self._cells.setdefault(run, _Cell())
+    def _cell(self, run: str, number: int | None) -> _Cell:
+        return self._cells.setdefault((run, number), _Cell())
 
     def _print(self, run: str, text: str) -> None:
         """Print lines, as far in as the run is deep."""
@@ -136,7 +136,9 @@ class Verbose:
         self._print(event.run, f'{self._names[event.run]}: "{brief(event.question or "", 2 * _QUOTED)}"')
 
     def _end_run(self, event: RunFinished) -> None:
-        self._flush(event.run)
+        for (run, _), cell in self._cells.items():
+            if run == event.run:
+                self._flush(run, cell)
         if event.run in self._names:
             why = f": {brief(event.error, _MOST_REASON)}" if event.error is not None else ""
             self._print(event.run, f"{self._names[event.run]} ended: {event.finish}{why}")
@@ -147,15 +149,15 @@ class Verbose:
         name = self._names.get(event.run)
         prefix = f"[{name}, cell {event.number}] " if name is not None else f"[{event.number}] "
         code = self._screen.code(clean(event.code).strip("\n"))
+        self._cells[event.run, event.number] = cell = _Cell()
         if name is None:
-            self._cells[event.run] = _Cell()
             self._print(event.run, "\n" + prefix + code.replace("\n", "\n" + " " * len(prefix)))
         else:  # others go on beside it: it is shown whole, once it has run
-            self._cells[event.run] = _Cell(head=f"{prefix}\n{_INDENT}" + code.replace("\n", "\n" + _INDENT) + "\n")
+            cell.head = f"{prefix}\n{_INDENT}" + code.replace("\n", "\n" + _INDENT) + "\n"
 
     def _output(self, event: CellOutput) -> None:
         """Show the lines that are whole; of a child run, none yet."""
-        cell = self._cell(event.run)
+        cell = self._cell(event.run, event.number)
         cell.printed += len(event.text)
         cell.line += event.text
         if event.run not in self._names:
@@ -165,8 +167,9 @@ class Verbose:
 
     def _end_cell(self, event: CellFinished) -> None:
         """What has not been shown as it came, and how long it took."""
-        self._flush(event.run)
-        cell = self._cells.pop(event.run, _Cell())
+        cell = self._cell(event.run, event.number)
+        cell.over = True
+        self._flush(event.run, cell)
         rest = clean(cell.line + event.output[cell.printed :]).removesuffix("\n")
         notes = [clean(note) for note in event.notes]
         parts = [rest] if rest else []
@@ -175,35 +178,34 @@ class Verbose:
     # Calls
 
     def _begin_call(self, event: CallStarted) -> None:
-        self._begun[event.call] = now = self._clock()
-        rest = self._cell(event.run).rest
-        rest.begun = now if rest.begun is None else rest.begun
+        self._begun[event.call] = self._clock()
+        if event.mends:
+            self._cell(event.run, event.cell).open += 1
 
     def _end_call(self, event: CallFinished) -> None:
         """Show a call that is one of a few, or a failure; the others are shown together."""
-        cell = self._cell(event.run)
+        cell = self._cell(event.run, event.cell)
         begun = self._begun.pop(event.call, None) if event.call is not None else None
-        seconds = self._clock() - begun if begun is not None else None
+        now = self._clock()
+        seconds = now - begun if begun is not None else None
         failed = event.state in {"failed", "refused"}
         cell.failures += failed
-        if not event.mends:
+        if not event.mends or begun is not None:
             cell.open -= 1
         if cell.few and cell.one_by_one < FEW:
             cell.one_by_one += 1
             self._print(event.run, _call(event, seconds))
         else:
-            cell.rest.add(event)
+            cell.rest.add(event, now if begun is None else begun)
             if failed and cell.failures <= FEW:
                 self._print(event.run, _call(event, seconds))
-        if not cell.few and cell.open <= 0:
-            self._flush(event.run)
+        if cell.open <= 0 and (cell.over or not cell.few):
+            self._flush(event.run, cell)
 
-    def _flush(self, run: str) -> None:
+    def _flush(self, run: str, cell: _Cell) -> None:
         """Show together what was not shown one by one."""
-        cell = self._cell(run)
-        if cell.rest.models:
-            begun = cell.rest.begun if cell.rest.begun is not None else self._clock()
-            self._print(run, cell.rest.line(self._clock() - begun))
+        if cell.rest.begun is not None:
+            self._print(run, cell.rest.line(self._clock() - cell.rest.begun))
         cell.rest = _Tally()
 
 
@@ -214,18 +216,24 @@ def _call(event: CallFinished, seconds: float | None) -> str:
     if event.state in {"failed", "refused"}:
         return f"{asked} {event.state}: {brief(event.error or '', _MOST_REASON)}"
     wrong = f" ({brief(event.error, _MOST_REASON)})" if event.error is not None else ""
-    names = {"known": "known from before", "cached": "from the cache"}
+    used = Usage()
+    _add(used, event.spent)
     said = f'{asked} ← "{brief(event.text, _QUOTED)}"{wrong} '
-    return said + (names.get(event.state) or _of(event.spent, seconds))
+    return said + (_UNSENT.get(event.state) or _took(used, seconds))
 
 
-def _of(spent: Spent | None, seconds: float | None) -> str:
-    tokens = spent.tokens if spent is not None else Tokens()
-    return _took(tokens.input, tokens.output, spent.cost if spent is not None else None, seconds)
+def _add(used: Usage, spent: Spent | None) -> None:
+    """Count what a call took."""
+    if spent is not None:
+        used.input += spent.tokens.input
+        used.output += spent.tokens.output
+        used.cost += spent.cost or 0.0
+        used.unpriced += spent.cost is None
 
 
-def _took(input_tokens: int, output_tokens: int, cost: float | None, seconds: float | None) -> str:
-    parts = [f"{input_tokens:,}+{output_tokens:,} tokens"] if input_tokens or output_tokens else []
-    parts += [f"${cost:.4f}"] if cost else []
+def _took(used: Usage, seconds: float | None) -> str:
+    """Tokens, cost and time, each where there is any to tell."""
+    parts = [f"{used.input:,}+{used.output:,} tokens"] if used.tokens else []
+    parts += [words.short_cost(used)] if used.cost else []
     parts += [f"{seconds:.1f} s"] if seconds is not None else []
     return " ".join(parts)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from llm_rlm.display.clean import hides
+
 _LAYOUT = "\n\t"
 
 
 def text(value: str) -> str:
     """A str as a literal: as a block where every character of it can be seen, else a line a literal, with escapes."""
-    if "\n" in value and all(character.isprintable() or character in _LAYOUT for character in value):
+    if "\n" in value and all(_is_seen(character) or character in _LAYOUT for character in value):
         for written in _blocks(value):
             if _reads_back(written, value):
                 return written
     lines = value.splitlines(keepends=True)
     if len(lines) < _MANY:
-        return repr(value)
-    return "\n".join(["(", *(f"    {line!r}" for line in lines), ")"])
+        return escaped(repr(value))
+    return "\n".join(["(", *(f"    {escaped(repr(line))}" for line in lines), ")"])
 
 
 _MANY = 2
@@ -25,7 +27,7 @@ _MANY = 2
 
 def of(value: Any) -> str:  # noqa: ANN401 - any JSON value
     """A JSON value as a literal."""
-    return text(value) if isinstance(value, str) else repr(value)
+    return text(value) if isinstance(value, str) else escaped(repr(value))
 
 
 def call(name: str, **arguments: str) -> str:
@@ -37,8 +39,18 @@ def call(name: str, **arguments: str) -> str:
 
 def comment(value: str, most: int = 100) -> str:
     """A text that anybody may have chosen, for a comment: short, on one line, and nothing in it that cannot be seen."""
-    line = "".join(character if character.isprintable() else " " for character in value)
+    line = "".join(character if _is_seen(character) else " " for character in value)
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def escaped(source: str) -> str:
+    """Source with an escape for each character that is not seen, of those that `repr` lets stand in a literal."""
+    hidden = {character for character in set(source) - set(_LAYOUT) if not _is_seen(character)}
+    return source.translate({ord(character): character.encode("unicode_escape").decode() for character in hidden})
+
+
+def _is_seen(character: str) -> bool:
+    return character.isprintable() and not hides(character)  # a space that is not quite one looks like one
 
 
 def _blocks(value: str) -> list[str]:

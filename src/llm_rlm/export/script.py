@@ -102,7 +102,7 @@ def script(journal: Journal, run_id: str) -> str:
         _TAIL,
     ]
     body = "".join(parts)
-    return f"{head}{_imports(body)}{body}"
+    return literals.escaped(f"{head}{_imports(body)}{body}")
 
 
 def _imports(body: str) -> str:

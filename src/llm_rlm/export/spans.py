@@ -93,7 +93,7 @@ class Spans:
             attributes |= _said("gen_ai.input.messages", "user", past.question)
             attributes |= _said("gen_ai.output.messages", "assistant", past.answer)
         bad = past.error or (record.state if record.state not in _FINE_FINISHES else None)
-        ended = record.ended if record.ended is not None else _latest(record)
+        ended = record.ended if record.ended is not None else record.latest
         return _span(f"invoke_agent {AGENT}", (past.id,), parent, (record.started, ended), bad, attributes)
 
     def _turn(self, record: Record, turn: Turn, parent: int) -> Span:
@@ -190,14 +190,6 @@ def _took(took: Took) -> dict[str, Any]:
         "llm_rlm.attempts": took.attempts,
     }
     return {name: value for name, value in known.items() if value is not None}
-
-
-def _latest(record: Record) -> float | None:
-    """The last thing that is known of a run that has no end."""
-    moments = [turn.took.ended or turn.took.started for turn in record.turns]
-    moments += [call.took.ended or call.took.started for call in record.calls]
-    moments += [cell.ended or cell.started for cell in record.cells]
-    return max(moments, default=None)
 
 
 # What was said

@@ -142,6 +142,13 @@ class Record:
         calls = [call for call in self.calls if call.cell in numbers]
         return replace(self, turns=[turn for turn in self.turns if turn.number == number], cells=cells, calls=calls)
 
+    @property
+    def latest(self) -> float | None:
+        """The last moment of which its turns, calls and cells tell; None where there are none."""
+        took = [turn.took for turn in self.turns] + [call.took for call in self.calls]
+        moments = [each.ended or each.started for each in took] + [cell.ended or cell.started for cell in self.cells]
+        return max(moments, default=None)
+
 
 class Records:
     """Reads runs from a journal."""

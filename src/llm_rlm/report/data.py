@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llm_rlm.journal import sound
 from llm_rlm.journal.records import Records
 from llm_rlm.root.names import SUBMIT
 from llm_rlm.runs.result import result_of
 
 from .areas import areas, folder_of, tiles
 from .passages import Passages
+from .payload import payload_of
 from .texts import MOST, Pool, share
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 500
 """Child runs that a page has; of others it says that they are there."""
-
-_READ_AT_ONCE = 200
 
 
 @dataclass
@@ -150,7 +147,7 @@ class Report:
     """What the names of all its documents begin with; empty if nothing."""
     tiles: Sequence[Tile]
     payload: Mapping[str, Any]
-    """What the page's own script reads; see `_payload`."""
+    """What the page's own script reads; see `payload_of`."""
     texts: Sequence[str]
     """What the payload names by numbers."""
     most: int | None
@@ -171,7 +168,7 @@ def gather(journal: Journal, run_id: str, *, full: bool = False) -> Report:
     runs = list(run.walk())
     most = None if full else share(_count_texts(runs))
     pool = Pool(most)
-    payload = _payload(runs, pool, records)
+    payload = payload_of([each.record for each in runs], pool, records)
     with Passages.of(run.record.run.documents) as passages:
         shown = [passages.of_citation(citation) for citation in run.result.citations]
     coverage = run.result.coverage
@@ -269,79 +266,3 @@ def _by_model(runs: Sequence[RunView]) -> dict[str, Sum]:
 
 def _count_texts(runs: Sequence[RunView]) -> int:
     return len({text for run in runs for call in run.record.calls for text in (call.request, call.response) if text})
-
-
-# For the script
-
-
-def _payload(runs: Sequence[RunView], pool: Pool, records: Records) -> dict[str, Any]:
-    """Runs, turns, cells and calls as rows of numbers; times in ms since the root run began, texts by their numbers."""
-    begun, last = runs[0].record.started, _last(runs)
-    numbers = {run.record.run.id: at for at, run in enumerate(runs)}
-
-    def ms(moment: float | None) -> int | None:
-        return round((moment - begun) * 1000) if moment is not None else None
-
-    return {
-        "runs": [
-            {
-                "id": run.record.run.id,
-                "call": run.record.parent_call,
-                "model": pool.add(run.record.run.model or "?"),
-                "question": pool.add(run.record.run.question or ""),
-                "state": run.record.state,
-                "started": ms(run.record.started),
-                "ended": ms(run.record.ended if run.record.ended is not None else last),
-                "turns": [[turn.number, *_span(turn.took, ms), turn.dropped] for turn in run.record.turns],
-                "cells": [
-                    [cell.number, ms(cell.started), ms(cell.ended), cell.running, cell.outcome, cell.dropped]
-                    for cell in run.record.cells
-                ],
-            }
-            for run in runs
-        ],
-        "calls": [row for at, run in enumerate(runs) for row in _rows(run.record.calls, at, numbers, (pool, records, ms))],
-        "last": ms(last),
-    }
-
-
-def _span(took: Took, ms: Any) -> tuple[int, int | None]:  # noqa: ANN401 - a closure
-    return ms(took.started), ms(took.ended)
-
-
-def _rows(calls: Sequence[Call], run: int, numbers: Mapping[str, int], how: Any) -> Iterator[list[Any]]:  # noqa: ANN401 - see `_payload`
-    """Calls as rows, whose columns report.js names; their texts are read some at a time, for they may be large."""
-    pool, records, ms = how
-    for at in range(0, len(calls), _READ_AT_ONCE):
-        part = calls[at : at + _READ_AT_ONCE]
-        texts = records.texts(text for call in part for text in (call.request, call.response) if text is not None)
-        for call in part:
-            asked = sound.parsed(texts[call.request], sound.REQUEST)
-            response = texts.get(call.response) if call.response is not None else None
-            named = [asked.get("prompt"), asked.get("system"), _text(asked.get("schema")), _text(asked.get("payload"))]
-            named += [_text(asked.get("attachments")), response, call.error, call.shown_error, call.model]
-            took = call.took
-            yield [
-                *(call.id, run, call.cell, call.kind, call.state, call.occurrence),
-                *(pool.add(text) for text in named),
-                numbers.get(call.child) if call.child is not None else None,
-                *(took.input, took.output, took.cached_input, took.cost, took.attempts, took.unsettled),
-                *_span(took, ms),
-            ]
-
-
-def _text(value: object) -> str | None:
-    """A value of a request, as text."""
-    if value is None or value == []:
-        return None
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _last(runs: Sequence[RunView]) -> float:
-    """The last moment of which the journal tells."""
-    moments = [run.record.ended or run.record.started for run in runs]
-    for run in runs:
-        took = [turn.took for turn in run.record.turns] + [call.took for call in run.record.calls]
-        moments += [each.ended or each.started for each in took]
-        moments += [cell.ended or cell.started for cell in run.record.cells]
-    return max(moments)

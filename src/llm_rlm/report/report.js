@@ -49,7 +49,12 @@ function clock(ms) { // on an axis, where minutes alone may be too coarse
   return hours ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
 }
 const took = (call) => (call[C.ended] === null ? null : call[C.ended] - call[C.started]);
-const money = (usd) => (usd === null ? "" : usd === 0 ? "$0.00" : usd >= 0.1 ? `$${usd.toFixed(2)}` : `$${usd.toPrecision(2)}`);
+function money(usd) { // as `errors.amount` has it
+  if (usd === null) return "";
+  const rounded = Number(usd.toPrecision(2));
+  if (!rounded || rounded >= 0.1) return `$${usd.toFixed(2)}`;
+  return rounded < 1e-6 ? "under $0.000001" : `$${rounded}`;
+}
 const line = (number, most) => text(number).slice(0, most).replace(/\s+/g, " ");
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const behavior = calm ? "auto" : "smooth";
@@ -484,7 +489,7 @@ const chart = {
     if (!item) return;
     if (item.call === undefined) { reveal($(`#${item.kind}-${item.run}-${item.number}`)); return; }
     let at = list.found.indexOf(item.call);
-    if (at < 0) { list.set({ run: "", cell: "", state: "", model: "" }); at = list.found.indexOf(item.call); }
+    if (at < 0) { list.matches = null; list.set({ run: "", cell: "", state: "", model: "" }); at = list.found.indexOf(item.call); }
     openCall(at);
   },
   choose(item) {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from llm_rlm.display.clean import hides
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,20 +17,17 @@ MOST_TOGETHER = 60_000_000
 LEAST = 1_000
 """Characters of a text of a call that are always there."""
 
-_HIDING = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad"  # control characters, escape sequences, the soft hyphen
-    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # bidirectional, of no width, ends of lines
-    "\ud800-\udfff\U000e0000-\U000e007f]"  # surrogates, tags
-)
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Many scripts and emoji are not written without them: they stay where there is something before them to join."""
+_LOOSE = re.compile(f"(?<![^\x00-\x7f{_JOINERS}])[{_JOINERS}]")
 _PICTURES, _SPACE, _DELETE, _DELETE_PICTURE = 0x2400, 0x20, 0x7F, "\N{SYMBOL FOR DELETE}"
 
 
 def visible(text: str) -> str:
-    """The text with a sign for each character that would not be seen, or would change the order of what is: `␛`, `[U+202E]`.
-
-    What comes out is valid Unicode.
-    """
-    return _HIDING.sub(_sign, text.replace("\r\n", "\n"))
+    """The text with a sign for each character that hides: `␛`, `[U+202E]`. What comes out is valid Unicode."""
+    text = text.replace("\r\n", "\n")
+    signs = {ord(character): _sign(character) for character in set(text) if hides(character) and character not in _JOINERS}
+    return _LOOSE.sub(lambda found: _sign(found[0]), text.translate(signs) if signs else text)
 
 
 def cut(text: str, most: int | None = MOST) -> str:
@@ -71,8 +70,8 @@ class Pool:
         return list(self._numbers)
 
 
-def _sign(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _sign(character: str) -> str:
+    code = ord(character)
     if code < _SPACE:
         return chr(_PICTURES + code)
     return _DELETE_PICTURE if code == _DELETE else f"[U+{code:04X}]"

@@ -31,26 +31,26 @@ def write(run: str, path: str | Path | None = None, *, full: bool = False, force
     where = journal_path()
     journal = Journal(where if where.exists() else None)  # reading makes no file
     try:
-        run_id = find_run(journal, run)
-        path = Path(path) if path is not None else default_path(run_id)
-        if not force:
-            check(path)
-        save(path, pieces(journal, run_id, full=full))
+        return write_from(journal, run, path, full=full, force=force)
     finally:
         journal.close()
+
+
+def write_from(journal: Journal, run: str, path: str | Path | None, *, full: bool, force: bool) -> Path:
+    """As `write`, from a journal that is open."""
+    run_id = find_run(journal, run)
+    path = Path(path) if path is not None else Path(f"rlm-{run_id}.html")
+    if not force:
+        check(path)
+    save(path, pieces(journal, run_id, full=full))
     return path
 
 
-def default_path(run_id: str) -> Path:
-    """Where the report of a run is written if nothing else is said: here."""
-    return Path(f"rlm-{run_id}.html")
-
-
-def pieces(journal: Journal, run_id: str, *, full: bool = False) -> Iterator[str]:
-    """The page of a run of that whole id, piece by piece."""
+def pieces(journal: Journal, run: str, *, full: bool) -> Iterator[str]:
+    """The page of a run, piece by piece."""
     from .page import render  # noqa: PLC0415 - Jinja is imported only when it is used
 
-    return render(gather(journal, run_id, full=full))
+    return render(gather(journal, find_run(journal, run), full=full))
 
 
 def check(path: Path) -> None:

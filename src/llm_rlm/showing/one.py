@@ -11,6 +11,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from llm_rlm.budget import Usage
 from llm_rlm.display import words
 from llm_rlm.display.clean import brief, clean
 from llm_rlm.display.closing import going_on, taken, with_references
@@ -172,6 +173,7 @@ def _calls(calls: Sequence[Call]) -> str:
 def _taken(parts: Sequence[Took], *, time: bool = True) -> str:
     """Tokens, cost, and of a single one its time."""
     known = [took.cost for took in parts if took.cost is not None]
-    cost = f" · ${sum(known):.4f}" if known else ""
+    unpriced = sum(took.input is not None and took.cost is None for took in parts)
+    cost = f" · {words.short_cost(Usage(cost=sum(known), unpriced=unpriced))}" if known else ""
     lasted = f" · {words.lasting(parts[0].seconds)}" if time else ""
     return f"{sum(took.input or 0 for took in parts):,} + {sum(took.output or 0 for took in parts):,} tokens{cost}{lasted}"
