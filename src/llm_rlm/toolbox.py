@@ -98,7 +98,7 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
             max_output_chars=max_output_chars,
             execution_timeout_ms=execution_timeout_ms,
             context_file=context_file,
-            sources=sources,
+            sources=contexts.recordable(sources) if sources is not None else None,
             max_calls=max_calls,
             max_cost=max_cost,
             max_tokens=max_tokens,

@@ -58,7 +58,7 @@ QUOTES: Shape = [str]
 REQUEST: Shape = {"prompt": str, "system?": str, "schema?": object, "payload?": str, "attachments?": list}
 SETTINGS: Shape = {
     "limits?": dict,
-    "sources?": {"names": [str], "walking": dict, "base": str},
+    "sources?": {"names": [str], "walking": dict, "base": str, "withheld?": [str]},
     "offered?": [dict],
     "asked?": {
         "own_functions?": [str],

@@ -118,6 +118,12 @@ def _same_context(past: PastRun, context: AnyContext) -> Context:
         names = _listed([document.name for document in past.documents])
         message = f"run {past.id} read {names}, which is not stored: give the same input again with -c"
         raise UsageError(message)
+    if not given and recorded is not None and (withheld := recorded.get("withheld")):
+        message = (
+            f"run {past.id} read {_listed(withheld)} with a user and password, which are not kept:"
+            " give the same input again with -c, the URL with its password"
+        )
+        raise UsageError(message)
     made = contexts.from_any(Sources.recorded(recorded) if recorded is not None and not given else context, cache_path())
     made = _renamed(made, past.documents)
     if (why := _difference(past.documents, made, given=given)) is not None:
