@@ -387,7 +387,9 @@ class Run:
 
     def _end_cell(self, number: int, result: CellResult) -> None:
         """Record what came of a cell, and its answer if it has submitted one."""
-        held_up = result.outcome == "interrupted" or number in self._dispatcher.held_up
+        # A cell that is busy cannot be stopped gently: its interpreter is lost.
+        stopped = result.outcome == "interrupted" or (result.outcome == "lost" and self._is_stopped())
+        held_up = stopped or number in self._dispatcher.held_up
         columns: dict[str, object] = {"outcome": result.outcome, "running": result.running, "held_up": held_up}
         given = result.submitted
         if given is not None:

@@ -122,7 +122,7 @@ class Session:
             return answer
 
     def interrupt(self, why: str) -> None:
-        """Stop the cell that runs now, if any, keeping its variables. Called from any thread."""
+        """Stop the cell that runs now, if any. Of one that waits the variables are kept. Called from any thread."""
         self._interrupted = why
 
     def close(self) -> None:

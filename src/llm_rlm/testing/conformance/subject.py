@@ -28,7 +28,7 @@ class Sandbox(Protocol):
         """The value of a variable. Raises MissingVariableError and NotAnAnswerError."""
 
     def interrupt(self, why: str) -> None:
-        """Stop the cell that runs now, keeping its variables. Called from any thread."""
+        """Stop the cell that runs now. Of one that waits the variables are kept. Called from any thread."""
 
     def close(self) -> None:
         """End the session, and all that it started."""
