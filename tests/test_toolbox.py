@@ -13,7 +13,7 @@ import sqlite_utils
 from click.testing import CliRunner
 from llm.cli import cli
 
-from llm_rlm import RLMToolbox, UnknownModelError, UsageError
+from llm_rlm import RLMError, RLMToolbox, UnknownModelError, UsageError
 from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.testing import Reply, ScriptedModel, ToolCall, call, say
 from scripts import run, scripted, submit, submit_variable
@@ -176,6 +176,16 @@ def test_a_toolbox_that_is_forgotten_leaves_nothing_behind(temporary: Path, used
     assert list(temporary.iterdir()) != []
     del toolbox
     gc.collect()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_toolbox_goes_on_after_a_session_that_could_not_be_recorded(user_path: Path, temporary: Path) -> None:
+    with RLMToolbox(context="x", sub_model=SUB) as toolbox:
+        (user_path / "rlm.db").mkdir()
+        with pytest.raises(RLMError, match="journal"):
+            toolbox.execute_python("context")
+        (user_path / "rlm.db").rmdir()
+        assert toolbox.execute_python("print(context)") == "x"
     assert list(temporary.iterdir()) == []
 
 

@@ -231,7 +231,12 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         sub = SubModels(sub_model, key=params.get("key"), key_for=root.needs_key, prices=prices)
         model = root.model_id if self._command is not None else None
         asked = Asked(model=model, limits=self._limits, keep=is_kept(params))
-        run = Run(Start(self._kept.context, self._settings, reach=Reach(children=self._depth > 0)), sub, asked)
+        start = Start(self._kept.context, self._settings, reach=Reach(children=self._depth > 0))
+        try:
+            run = Run(start, sub, asked)
+        except BaseException:
+            start.session.close()  # the context is there for the next time
+            raise
         if self._depth:
             run.have_children(Children(run, sub, Rules(self._depth)))
         return run

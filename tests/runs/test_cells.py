@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from llm_rlm import RLM, Limits, Settings, UsageError
+from llm_rlm import RLM, Limits, RLMError, Settings, UsageError
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import past_run
 from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import ScriptedModel
 from scripts import scripted, submit
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def upper(prompt: object) -> str:
@@ -91,3 +96,10 @@ def test_closed_cells_run_no_more_and_can_be_closed_again() -> None:
         cells.run("1")
     with pytest.raises(UsageError, match="closed"):
         cells.submit("1")
+
+
+def test_cells_that_cannot_be_recorded_leave_nothing_behind(temporary: Path) -> None:
+    journal_path().mkdir()
+    with pytest.raises(RLMError, match="journal"):
+        RLM(sub_model=scripted("x")).cells("x")
+    assert list(temporary.iterdir()) == []
