@@ -107,7 +107,6 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
             cache=cache,
         )
         self._starting = threading.Lock()
-        self._rounds = 0
         self._fresh = _continues(self._command)
         self._closer = weakref.finalize(self, self._kept.close)
         if self._command is not None:
@@ -193,17 +192,16 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         return f"Submitted. Now reply with this answer:\n{shown}"
 
     def _with_notes(self, text: str) -> str:
-        """Say what the model must know besides: that its session is new, and how many rounds LLM's chain limit leaves."""
-        self._rounds += 1
+        """Say what the model must know besides: that its session is new, and how many rounds LLM's chain limit allows."""
         if self._fresh:
             self._fresh = False
             text = f"[{_FRESH}]\n{text}"
         limit = self._command.params.get("chain_limit") if self._command is not None else None
         if not limit or self._command.meta.get("llm_rlm.unlimited"):
             return text
-        # LLM counts the final answer too, and fails when the limit is reached, not when it is passed.
-        left = max(0, limit - self._rounds - 2)
-        return f"{text}\n[{left} more rounds of tools are allowed (--cl {limit}); then give the answer]"
+        # LLM counts the final answer too, and fails when the limit is reached, not when it is passed. Which round of its chain
+        # this is, a tool is not told.
+        return f"{text}\n[rounds of tools for a question: {max(0, limit - 2)} (--cl {limit}); then give the answer]"
 
     def _start(self) -> Run:
         """The run; started when it is first needed."""
