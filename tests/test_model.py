@@ -144,6 +144,14 @@ def test_other_input_in_a_conversation_begins_a_session_that_knows_what_was_said
     assert models.tool_results[-1].startswith("second input")
 
 
+def test_a_fragment_is_what_it_was_when_its_file_is_another_by_now(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("the code is 2222")
+    serve(submit_variable("context"))
+    fragment: str | Fragment = Fragment("the code is 1111", str(path))  # type: ignore[no-untyped-call]
+    assert llm.get_model("rlm/chat").prompt("?", fragments=[fragment]).text() == "the code is 1111"
+
+
 def test_several_fragments_are_texts_by_name(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_text("from a file")

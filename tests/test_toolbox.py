@@ -13,7 +13,7 @@ import sqlite_utils
 from click.testing import CliRunner
 from llm.cli import cli
 
-from llm_rlm import RLMToolbox, UnknownModelError, UsageError
+from llm_rlm import RLMError, RLMToolbox, UnknownModelError, UsageError
 from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.testing import Reply, ScriptedModel, ToolCall, call, say
 from scripts import run, scripted, submit, submit_variable
@@ -179,6 +179,16 @@ def test_a_toolbox_that_is_forgotten_leaves_nothing_behind(temporary: Path, used
     assert list(temporary.iterdir()) == []
 
 
+def test_a_toolbox_goes_on_after_a_session_that_could_not_be_recorded(user_path: Path, temporary: Path) -> None:
+    with RLMToolbox(context="x", sub_model=SUB) as toolbox:
+        (user_path / "rlm.db").mkdir()
+        with pytest.raises(RLMError, match="journal"):
+            toolbox.execute_python("context")
+        (user_path / "rlm.db").rmdir()
+        assert toolbox.execute_python("print(context)") == "x"
+    assert list(temporary.iterdir()) == []
+
+
 def test_the_tools_are_two_and_described_for_the_context() -> None:
     with RLMToolbox(context={"a": 1}, sub_model=SUB) as toolbox:
         execute, submission = toolbox.tools()
@@ -233,10 +243,19 @@ def test_a_limit_that_was_asked_for_is_kept_and_told_to_the_model(serve: Serve, 
     models = serve(run("1"))
     result = llm_command("-T", f'RLMToolbox(context_file="{log}")', "?", "-m", "chat", "--cl", "3")
     assert (result.exit_code, result.stderr) == (1, "Error: Chain limit of 3 exceeded.\n")
-    assert models.tool_results == [
-        "1\n[0 more rounds of tools are allowed (--cl 3); then give the answer]",
-        "1\n[0 more rounds of tools are allowed (--cl 3); then give the answer]",
-    ]
+    assert models.tool_results == ["1\n[rounds of tools for a question: 1 (--cl 3); then give the answer]"] * 2
+
+
+def test_as_many_rounds_as_the_model_is_told_are_allowed_whatever_was_called_in_one_and_for_each_question(
+    serve: Serve, log: str
+) -> None:
+    three = Reply(tool_calls=tuple(ToolCall(EXECUTE, {"code": str(n)}) for n in range(3)))
+    models = serve(three, run("4"), run("5"), say("first"), run("6"), three, run("7"), say("second"))
+    command = ("chat", "-T", f'RLMToolbox(context_file="{log}")', "-m", "chat", "--cl", "5")
+    result = llm_command(*command, given="?\nand?\nquit\n")
+    assert ("first" in result.stdout, "second" in result.stdout, result.exit_code) == (True, True, 0)
+    told = "[rounds of tools for a question: 3 (--cl 5); then give the answer]"
+    assert {text.partition("\n")[2] for text in models.tool_results} == {told}
 
 
 def test_continuing_starts_a_fresh_session_and_says_so_once(serve: Serve, log: str) -> None:

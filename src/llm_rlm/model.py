@@ -246,12 +246,12 @@ class _Text(BytesIO):
 
 
 def _source(fragment: str, number: int) -> Path | Readable:
-    """The file that a fragment was read from, if it is still the same; else its text."""
+    """The file that a fragment was read from, if that still holds it; else its text."""
     name = str(getattr(fragment, "source", "") or "")
     path = Path(name)
-    size = len(fragment) if fragment.isascii() else len(fragment.encode("utf-8", "surrogatepass"))
+    text = fragment.encode("utf-8", "surrogatepass")
     try:
-        same = bool(name) and path.is_file() and path.stat().st_size == size
+        same = bool(name) and path.is_file() and path.stat().st_size == len(text) and path.read_bytes() == text
     except (OSError, ValueError):
         same = False
     return path if same else _Text(name if name not in {"", "-"} else f"fragment-{number}", str.__str__(fragment))

@@ -5,7 +5,7 @@ to an end does not spend for ever. An explicit `--cl`, `--cl 0` too, is respecte
 
 The smallest wrapping that works for templates, `-c` and `chat` alike: the callbacks of `prompt` and `chat` put, for the time of
 the command, a function around `llm.cli._tool_chain_kwargs`, which makes the tools. Where LLM has changed, this does nothing,
-and the tool results say how many rounds are left instead.
+and the tool results say how many rounds are allowed instead.
 
 What RLMToolbox is told stands in the `meta` of click's context: `llm_rlm.unlimited`, that the default is not applied, and
 `llm_rlm.model`, the name of the model that LLM found, from a template or an earlier conversation too.

@@ -98,7 +98,7 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
             max_output_chars=max_output_chars,
             execution_timeout_ms=execution_timeout_ms,
             context_file=context_file,
-            sources=sources,
+            sources=contexts.recordable(sources) if sources is not None else None,
             max_calls=max_calls,
             max_cost=max_cost,
             max_tokens=max_tokens,
@@ -107,7 +107,6 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
             cache=cache,
         )
         self._starting = threading.Lock()
-        self._rounds = 0
         self._fresh = _continues(self._command)
         self._closer = weakref.finalize(self, self._kept.close)
         if self._command is not None:
@@ -193,17 +192,16 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         return f"Submitted. Now reply with this answer:\n{shown}"
 
     def _with_notes(self, text: str) -> str:
-        """Say what the model must know besides: that its session is new, and how many rounds LLM's chain limit leaves."""
-        self._rounds += 1
+        """Say what the model must know besides: that its session is new, and how many rounds LLM's chain limit allows."""
         if self._fresh:
             self._fresh = False
             text = f"[{_FRESH}]\n{text}"
         limit = self._command.params.get("chain_limit") if self._command is not None else None
         if not limit or self._command.meta.get("llm_rlm.unlimited"):
             return text
-        # LLM counts the final answer too, and fails when the limit is reached, not when it is passed.
-        left = max(0, limit - self._rounds - 2)
-        return f"{text}\n[{left} more rounds of tools are allowed (--cl {limit}); then give the answer]"
+        # LLM counts the final answer too, and fails when the limit is reached, not when it is passed. Which round of its chain
+        # this is, a tool is not told.
+        return f"{text}\n[rounds of tools for a question: {max(0, limit - 2)} (--cl {limit}); then give the answer]"
 
     def _start(self) -> Run:
         """The run; started when it is first needed."""
@@ -231,7 +229,12 @@ class RLMToolbox(llm.Toolbox):  # type: ignore[no-untyped-call]
         sub = SubModels(sub_model, key=params.get("key"), key_for=root.needs_key, prices=prices)
         model = root.model_id if self._command is not None else None
         asked = Asked(model=model, limits=self._limits, keep=is_kept(params))
-        run = Run(Start(self._kept.context, self._settings, reach=Reach(children=self._depth > 0)), sub, asked)
+        start = Start(self._kept.context, self._settings, reach=Reach(children=self._depth > 0))
+        try:
+            run = Run(start, sub, asked)
+        except BaseException:
+            start.session.close()  # the context is there for the next time
+            raise
         if self._depth:
             run.have_children(Children(run, sub, Rules(self._depth)))
         return run

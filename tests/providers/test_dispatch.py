@@ -256,6 +256,16 @@ def test_what_breaks_the_journal_is_kept_for_the_run_to_raise() -> None:
     assert calls.dispatcher.problem is not None
 
 
+def test_a_model_that_would_end_its_thread_leaves_nobody_waiting() -> None:
+    def quits(_: llm.Prompt) -> str:
+        raise SystemExit(3)
+
+    calls = Calls(quits, concurrency=1)
+    replies = calls.ask(*[CallRequest(number, "p") for number in range(3)])
+    assert {reply.error for reply in replies} == {"the run is broken and will end"}
+    assert isinstance(calls.dispatcher.problem, SystemExit)
+
+
 def test_a_provider_that_asks_for_an_hour_holds_up_nobody_else() -> None:
     class BusyError(Exception):
         status_code = 429

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_rlm import RLM, Limits, Settings, UsageError
+from llm_rlm import RLM, Limits, RLMError, Settings, UsageError
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import past_run
 from llm_rlm.runs.functions import of_callables
@@ -16,6 +16,7 @@ from scripts import scripted, submit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def upper(prompt: object) -> str:
@@ -121,3 +122,10 @@ def _named(name: str) -> Callable[[], str]:
 
     function.__name__ = name
     return function
+
+
+def test_cells_that_cannot_be_recorded_leave_nothing_behind(temporary: Path) -> None:
+    journal_path().mkdir()
+    with pytest.raises(RLMError, match="journal"):
+        RLM(sub_model=scripted("x")).cells("x")
+    assert list(temporary.iterdir()) == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
+from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 import llm
@@ -12,7 +14,7 @@ from click.testing import CliRunner
 from llm.cli import cli
 
 from llm_rlm import RLM, Limits, UsageError
-from llm_rlm.calls import CallRequest
+from llm_rlm.calls import CallReply, CallRequest
 from llm_rlm.journal import Journal
 from llm_rlm.runs.functions import Performer, as_functions, of_callables, of_tools
 from llm_rlm.runs.resume import Following
@@ -59,6 +61,12 @@ def shown(code: str, *functions: Callable[..., Any]) -> str:
     return str(rows[-1]["output"])
 
 
+def performed(function: Callable[..., Any], payload: str = "{}") -> CallReply:
+    """What comes of a call of that function."""
+    request = CallRequest(1, function.__name__, "function", payload=payload)
+    return Performer(of_callables([function])).perform(request, 1, lambda: False)
+
+
 def test_a_cell_calls_a_function_with_its_real_signature() -> None:
     code = "import inspect\nprint(inspect.signature(lookup), lookup.__doc__[:12])\nprint(await lookup('a', deep=True))"
     assert shown(code, lookup) == "(name, *, deep=None) Who that is.\n{'name': 'a', 'deep': True}\n"
@@ -89,6 +97,41 @@ def test_an_async_function_is_awaited_on_the_host() -> None:
 
 def test_what_a_function_raises_is_an_error_in_the_cell_in_one_line() -> None:
     assert "RuntimeError: broken raised ValueError: no luck with 1\n" in shown("await broken()", broken)
+
+
+@pytest.mark.parametrize("ends", [SystemExit(3), KeyboardInterrupt("3"), GeneratorExit("3"), CancelledError("3")])
+def test_a_function_that_would_end_its_thread_is_an_error_in_the_cell(ends: BaseException) -> None:
+    def quitting() -> None:
+        raise ends
+
+    async def quitting_later() -> None:
+        raise ends
+
+    for function in (quitting, quitting_later):
+        reply = performed(function)
+        assert reply.error == f"{function.__name__} raised {type(ends).__name__}: 3"
+
+
+def test_a_cell_goes_on_after_a_function_that_exits() -> None:
+    def quitting() -> None:
+        sys.exit(3)
+
+    code = "try:\n    await quitting()\nexcept RuntimeError as problem:\n    print(problem)\nprint(await slowly(1))"
+    assert shown(code, quitting, slowly) == "quitting raised SystemExit: 3\n2\n"
+
+
+def test_of_what_a_tool_returns_with_attachments_a_cell_has_the_output_and_of_other_objects_no_attribute() -> None:
+    class Reading:
+        output = "hello"
+
+    def read() -> object:
+        return Reading()
+
+    def see() -> object:
+        return llm.ToolOutput("seen", [llm.Attachment(content=b"x")])
+
+    assert performed(see) == CallReply(0, '"seen"')
+    assert "read returned what JSON cannot hold (Reading)" in (performed(read).error or "")
 
 
 def test_what_json_cannot_hold_is_an_error_in_the_cell() -> None:
@@ -135,9 +178,9 @@ def test_a_run_has_no_functions_but_those_given() -> None:
     assert reply.error == "this run has no function 'lookup'"
 
 
-@pytest.mark.parametrize("payload", ["", "[]", "{", '{"other": 1}', "1"])
+@pytest.mark.parametrize("payload", ["", "[]", "{", '{"other": 1}', "1", "[" * 200_000, '{"name": ' * 200_000])
 def test_arguments_that_no_driver_would_send_are_an_error(payload: str) -> None:
-    reply = Performer(of_callables([lookup])).perform(CallRequest(1, "lookup", "function", payload=payload), 1, lambda: False)
+    reply = performed(lookup, payload)
     assert reply.error is not None
     assert reply.error.startswith("lookup(")
 

@@ -12,6 +12,7 @@ import pytest
 
 from llm_rlm import RLM, Limits, Rate, RLMToolbox, RunFailedError, Settings, UsageError
 from llm_rlm.context import Sources
+from llm_rlm.events import CellStarted
 from llm_rlm.journal import Journal
 from llm_rlm.testing import Reply, Request, say
 from scripts import run, scripted, submit, submit_variable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Serve
+    from llm_rlm.events import Event
 
 BATCH = 'rs = await llm_batch([f"p{i}" for i in range(20)])\nprint(len(rs.errors), "failed", str(rs["responses"][7])[:20])'
 both_apis = pytest.mark.parametrize("api", ["chat", "responses"])
@@ -120,6 +122,24 @@ def test_a_stopped_run_goes_on_with_the_cell_that_was_stopped(serve: Serve, log:
     assert (second.finish, second.answer) == ("submitted", "sub: slow")
     assert [request.prompt for request in models.sub_requests] == ["quick", "slow", "slow"]
     assert second.usage.unsettled == 1
+
+
+def test_a_run_goes_on_with_the_cell_that_computed_when_it_was_stopped(log: Path) -> None:
+    from llm_rlm.runs.asking import begin  # noqa: PLC0415 - what the command uses
+
+    def watch(event: Event) -> None:
+        if isinstance(event, CellStarted):
+            begun.append(event.number)
+            if len(begun) == 1:
+                threading.Timer(0.1, lambda: asking.stop("the user stopped the run")).start()
+
+    begun: list[int] = []
+    asking = begin(RLM(scripted(run("while True: pass"), "so far")), "?", log, watch)
+    first = asking.finish()
+    assert (first.finish, first.answer, begun) == ("interrupted", "so far", [1])
+    again = RLM(scripted(submit("done")), settings=Settings(cell_limit=0.1))
+    assert again.resume(first.run_id, observer=watch).answer == "done"
+    assert begun == [1, 1]
 
 
 def test_a_turn_limit_that_is_raised_asks_the_last_turn_again(serve: Serve, log: Path) -> None:

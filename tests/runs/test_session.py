@@ -7,13 +7,15 @@ import json
 import os
 import re
 import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_rlm import RLM, Limits, RunFailedError, Settings, UsageError
+from llm_rlm import RLM, Limits, RLMError, RunFailedError, Settings, UsageError
+from llm_rlm.events import RunStarted
 from llm_rlm.journal import Journal
 from llm_rlm.runs.resume import Following, read_session
 from llm_rlm.runs.run import journal_path
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import llm
 
     from conftest import Serve
+    from llm_rlm.events import Event
 
 both_apis = pytest.mark.parametrize("api", ["chat", "responses"])
 both_modes = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
@@ -263,6 +266,39 @@ def test_a_worker_that_is_killed_between_two_questions_is_replaced_with_its_vari
         assert until(lambda: not connection.mailbox._events.empty())  # a thread notices the end
         assert session.ask("2?").answer == "two"
     assert ("['yes', 'yes']" in seen[-1], len(asked)) == (True, 1)
+
+
+def test_a_session_goes_on_after_a_first_question_that_could_not_be_recorded(temporary: Path) -> None:
+    with RLM(scripted(submit_variable("context"))).session("x") as session:
+        journal_path().mkdir()
+        with pytest.raises(RLMError, match="journal"):
+            session.ask("1?")
+        journal_path().rmdir()
+        assert session.ask("1?").answer == "x"
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_question_that_is_cancelled_while_it_starts_ends_its_session(temporary: Path) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            started.set()
+            go_on.wait(20)
+
+    async def cancelled() -> None:
+        with RLM(scripted(submit("done"))).session("x", observer=watch) as session:
+            task = asyncio.create_task(session.aask("1?"))
+            await asyncio.to_thread(started.wait, 20)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            go_on.set()
+            with pytest.raises(UsageError, match="the session has ended: a question was aborted"):
+                await session.aask("2?")
+
+    asyncio.run(cancelled())
+    assert list(temporary.iterdir()) == []
 
 
 def die(*_: object) -> None:

@@ -7,7 +7,7 @@ from .evidence.quotes import Citation, find_quotes
 from .examine import Examined, examine
 from .lending import lent
 from .service import Service
-from .sources.collect import AnyContext, Readable, Sources, from_any
+from .sources.collect import AnyContext, Readable, Sources, from_any, recordable
 from .sources.files import paths_from, stdin
 from .sources.value import from_value
 from .sources.walk import Walking
@@ -31,5 +31,6 @@ __all__ = [
     "from_value",
     "lent",
     "paths_from",
+    "recordable",
     "stdin",
 ]

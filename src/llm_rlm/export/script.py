@@ -134,6 +134,8 @@ def _notes(past: PastRun, before: Sequence[PastRun], cells: Sequence[PastCell], 
         yield "Child runs that cells start are asked anew: their models are paid."
     if past.finish not in {"submitted", "prose"}:
         yield "The run did not end with an answer that was submitted: what it did may lack its end."
+    if (past.settings.get("sources") or {}).get("withheld"):
+        yield "A URL of its input had a user and password, which are not kept: give all of it again."
     if past.documents:
         yield "Its input was:\n" + "\n".join(_sources(past))
 
@@ -185,10 +187,11 @@ def _input(past: PastRun) -> _Input:
 
 def _recorded(recorded: Mapping[str, Any]) -> _Input:
     walking = "" if recorded["walking"] == _WALKING else f", walking=Walking(**{recorded['walking']!r})"
+    given = f"Sources(tuple(given.source){walking})"
+    if recorded.get("withheld"):
+        return _Input(given, needs=True)
     named = f"Sources({tuple(recorded['names'])!r}{walking}, base={recorded['base']!r})"
-    return _Input(
-        f"Sources(tuple(given.source){walking}) if given.source else SOURCES", needs=False, constant=f"SOURCES = {named}\n"
-    )
+    return _Input(f"{given} if given.source else SOURCES", needs=False, constant=f"SOURCES = {named}\n")
 
 
 _WALKING = {"hidden": False, "ignore": True}

@@ -30,12 +30,17 @@ class Commits:
         self._lock = threading.Lock()
         """Guards the connection."""
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._coming = threading.Lock()
+        """Guards what follows: what is put before it is set is still written."""
+        self._closed = False
         self._writer = threading.Thread(target=self._work, name="llm-rlm-journal", daemon=True)
         self._writer.start()
 
     def close(self) -> None:
         """Close the connection, once all that has come is written."""
-        self._queue.put(None)
+        with self._coming:
+            self._closed = True
+            self._queue.put(None)
         if threading.current_thread() is not self._writer:
             self._writer.join()
 
@@ -56,9 +61,11 @@ class Commits:
     def write[Outcome](self, work: Callable[[sqlite3.Connection], Outcome]) -> Outcome:
         """Do `work` in a transaction and return what it returns, once that is committed. Raises RLMError where it cannot be."""
         entry = _Entry(work)
-        self._queue.put(entry)
-        if not self._writer.is_alive():
-            self._work_off()
+        with self._coming:
+            if self._closed:
+                message = "the journal cannot be written: it is closed"
+                raise RLMError(message)
+            self._queue.put(entry)
         entry.done.acquire()
         if isinstance(entry.problem, sqlite3.Error):
             message = f"the journal cannot be written: {entry.problem}"
@@ -85,15 +92,6 @@ class Commits:
         with self._lock:
             self._db.close()
 
-    def _work_off(self) -> None:
-        """Nobody writes any more: whoever came too late is told."""
-        with suppress(queue.Empty):
-            while True:
-                entry = self._queue.get_nowait()
-                if entry is not None:
-                    entry.problem = sqlite3.ProgrammingError("it is closed")
-                    entry.done.release()
-
 
 class _Entry:
     """Something to write, and what came of it."""
@@ -111,6 +109,12 @@ def _commit(db: sqlite3.Connection, entries: Sequence[_Entry]) -> None:
     """Do the work of all entries in one transaction; where one cannot be done, each in its own."""
     try:
         db.execute("begin immediate")
+    except sqlite3.Error as problem:
+        # Somebody else has locked it for as long as is waited for: that is so for all.
+        for entry in entries:
+            entry.problem = problem
+        return
+    try:
         for entry in entries:
             entry.outcome = entry.work(db)
         db.execute("commit")

@@ -82,7 +82,7 @@ ASKED: dict[str, Shape] = {
 }
 SETTINGS: Shape = {
     "limits?": dict,
-    "sources?": {"names": [str], "walking": {"hidden?": bool, "ignore?": bool}, "base": str},
+    "sources?": {"names": [str], "walking": {"hidden?": bool, "ignore?": bool}, "base": str, "withheld?": [str]},
     "offered?": [dict],
     "asked?": ASKED,
     "seed?": str,

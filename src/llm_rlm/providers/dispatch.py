@@ -195,7 +195,7 @@ class Dispatcher:
         self._waiting: dict[tuple[str, int], list[tuple[int, Deliver]]] = {}
         self._why_stopped = ""
         self._stopped = threading.Event()
-        self.problem: Exception | None = None
+        self.problem: BaseException | None = None
         """What broke the run itself, a full disk say; to be raised by the run."""
 
     def ask(self, requests: Sequence[CallRequest], deliver: Deliver) -> None:
@@ -304,7 +304,7 @@ class Dispatcher:
     def _answer(self, call: _Call) -> None:
         try:
             reply = self._fitting(call)
-        except Exception as problem:  # noqa: BLE001 - kept, and raised by the run: this thread has nobody to raise it to
+        except BaseException as problem:  # noqa: BLE001 - kept, and raised by the run: this thread has nobody to raise it to
             self.problem = problem
             self.stop("the run is broken and will end")
             reply = CallReply(0, error="the run is broken and will end")

@@ -41,7 +41,7 @@ class Asking:
     def __init__(self, ready: Ready, question: str, observer: Observer | None = None, before: Asking | None = None) -> None:
         """Record the run. `before` is the question before it in its session, which has its answer.
 
-        Raises UsageError for an empty question, and RLMError if the journal cannot be opened: then what was ready goes on.
+        Raises UsageError for an empty question, and RLMError if the run cannot be recorded: what was ready is so still.
         """
         check_question(question)
         # Arguments of a command may hold bytes that are no text.

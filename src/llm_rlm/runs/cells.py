@@ -54,7 +54,11 @@ class Cells:
         made = contexts.from_any(context, cache_path() if engine.log else None)
         reach = Reach(as_functions(engine.functions, engine.tools), children=engine.depth > 0)
         start = Start(made, engine.settings, reach=reach)
-        self._run = Run(start, sub, Asked(limits=limits, keep=engine.log, cite=engine.cite, schema=schema), observer)
+        try:
+            self._run = Run(start, sub, Asked(limits=limits, keep=engine.log, cite=engine.cite, schema=schema), observer)
+        except BaseException:
+            start.discard()
+            raise
         if engine.depth:
             self._run.have_children(Children(self._run, sub, Rules(engine.depth, engine.limits.turns, engine.stream)))
         self._closer = weakref.finalize(self, _end, self._run)

@@ -99,13 +99,13 @@ class Performer:
         try:
             arguments = json.loads(request.payload or "")
             bound = function.signature.bind(**arguments)
-        except (ValueError, TypeError) as problem:
+        except (ValueError, TypeError, RecursionError) as problem:
             return CallReply(0, error=f"{function.name}{_shown(function.signature)}: {problem}"[:_LONGEST])
         try:
             value = function.work(**bound.arguments)
             if inspect.isawaitable(value):
                 value = asyncio.run(_wait(value))
-        except Exception as problem:  # noqa: BLE001 - the user's function may raise anything; it is what came of the call
+        except BaseException as problem:  # noqa: BLE001 - it may raise anything, SystemExit too; it is what came of the call
             said = " ".join(str(problem).split())
             return CallReply(0, error=f"{function.name} raised {type(problem).__name__}: {said}"[:_LONGEST])
         return _as_reply(function.name, value)
@@ -117,7 +117,9 @@ async def _wait(value: Any) -> object:  # noqa: ANN401 - any awaitable
 
 def _as_reply(name: str, value: object) -> CallReply:
     """The value as JSON text."""
-    value = getattr(value, "output", value)  # a tool of LLM may return an output with attachments
+    import llm  # noqa: PLC0415 - slow to import
+
+    value = value.output if isinstance(value, llm.ToolOutput) else value  # without its attachments
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as problem:

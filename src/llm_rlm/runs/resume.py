@@ -155,6 +155,12 @@ def _same_context(past: PastRun, context: AnyContext) -> Context:
         names = _listed([document.name for document in past.documents])
         message = f"run {past.id} read {names}, which is not stored: give the same input again with -c"
         raise UsageError(message)
+    if not given and recorded is not None and (withheld := recorded.get("withheld")):
+        message = (
+            f"run {past.id} read {_listed(withheld)} with a user and password, which are not kept:"
+            " give the same input again with -c, the URL with its password"
+        )
+        raise UsageError(message)
     again = Sources.recorded(recorded) if recorded is not None and not given else None
     if again is not None and (once := again.once()) is not None:
         message = f"run {past.id} read {once}, which is not stored: give the same input again with -c"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import ExitStack
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -222,7 +223,7 @@ class Run:
     def __init__(
         self, start: Start, sub: SubModels, asked: Asked, observer: Observer | None = None, above: Above | None = None
     ) -> None:
-        """Record the run. What was started is the run's from here on. Raises RLMError if the journal cannot be opened."""
+        """Record the run. What was started is the run's from then on. Raises RLMError if it cannot be recorded."""
         resumed = start.resumed
         self._above = above
         self._below: Below | None = None
@@ -247,13 +248,15 @@ class Run:
         self._ended = False
         self._untold = _not_back(start)
         self._owner = claim()
-        try:
+        with ExitStack() as undo:
+            undo.callback(let_go, self._owner)
             if above is not None:
                 taken = resumed.past.usage.turns if resumed is not None else 0
                 above.budget.begin_child(self.id, self._is_stopped, asked.limits.turns, taken)
                 self._journal, self._dispatcher = above.journal, above.dispatcher.below(self.id)
             else:
                 self._journal = Journal(journal_path() if asked.keep else None)
+                undo.callback(self._journal.close)
                 self._dispatcher = Dispatcher(self._journal, self.id, self.budget, sub, _manner(start.settings))
             parent = above.evidence if above is not None else None
             self.evidence = Evidence(self.context, self._journal, self.id, start.hashes, parent)
@@ -264,10 +267,7 @@ class Run:
                 take_over(self._journal, resumed.past, self._owner, _settings(asked, self.settings))
                 drop_after(self._journal, self.id, resumed.last_turn, resumed.next_cell)
                 self._dispatcher.remember()
-        except BaseException:
-            let_go(self._owner)
-            start.discard()
-            raise
+            undo.pop_all()
         self._session = start.session
         self._session.serve(
             self._dispatcher,
@@ -399,7 +399,9 @@ class Run:
 
     def _end_cell(self, number: int, result: CellResult) -> None:
         """Record what came of a cell, and its answer if it has submitted one."""
-        held_up = result.outcome == "interrupted" or number in self._dispatcher.held_up
+        # A cell that is busy cannot be stopped gently: its interpreter is lost.
+        stopped = result.outcome == "interrupted" or (result.outcome == "lost" and self._is_stopped())
+        held_up = stopped or number in self._dispatcher.held_up
         columns: dict[str, object] = {"outcome": result.outcome, "running": result.running, "held_up": held_up}
         given = result.submitted
         if given is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .result import Result
     from .resume import Following
+
+_ABORTED = "a question was aborted"
 
 
 class Session:
@@ -65,7 +68,11 @@ class Session:
 
     async def aask(self, question: str, *, observer: Observer | None = None) -> Result:
         """As `ask`, for callers in an event loop. Cancelling it aborts the run, and the session with it."""
-        return await finish_in_thread(partial(self.begin, question, observer), self.finish)
+        try:
+            return await finish_in_thread(partial(self.begin, question, observer), self.finish)
+        except asyncio.CancelledError:
+            self._over = self._over or _ABORTED
+            raise
 
     def begin(self, question: str, observer: Observer | None = None, engine: Engine | None = None) -> Asking:
         """Begin the next question; `finish` waits for its answer. Raises UsageError, also while another is under way.
@@ -91,7 +98,7 @@ class Session:
         try:
             return asking.finish(leave=True)
         except (AbortedError, KeyboardInterrupt, SystemExit):
-            self._over = "a question was aborted"
+            self._over = _ABORTED
             raise
         finally:
             self._busy = False

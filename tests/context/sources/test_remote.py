@@ -16,7 +16,7 @@ import pytest
 
 from llm_rlm.context.document import Spool
 from llm_rlm.context.sources import remote
-from llm_rlm.context.sources.remote import FetchLimits, fetch, is_url, shown
+from llm_rlm.context.sources.remote import FetchLimits, fetch, is_url, kept, shown
 from llm_rlm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -175,6 +175,22 @@ def test_a_password_is_sent_but_never_shown(caplog: pytest.LogCaptureFixture) ->
 )
 def test_a_url_is_shown_without_what_is_secret(url: str, expected: str) -> None:
     assert shown(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("https://me:secret@host/a?b#c", "https://host/a?b"),
+        ("HTTP://me@host/a", "http://host/a"),
+        ("http://me:sec/ret@host/a", "host/a"),
+        ("http://[broken@host", "host"),
+        ("http://host/@me?a=b@c#d", "http://host/@me?a=b@c#d"),
+        ("me:secret@host", "me:secret@host"),
+        ("notes@home.txt", "notes@home.txt"),
+    ],
+)
+def test_a_source_is_kept_as_it_is_but_for_user_and_password_of_a_url(source: str, expected: str) -> None:
+    assert kept(source) == expected
 
 
 def test_urls_are_told_from_other_sources() -> None:

@@ -85,14 +85,22 @@ class Sources:
         return os.path.abspath(os.path.join(self.base, os.path.expanduser(name)))  # noqa: PTH100, PTH111, PTH118 - see above
 
     def record(self) -> Mapping[str, object] | None:
-        """The sources as JSON can hold them, or None where a part of them cannot be read again."""
+        """The sources as JSON can hold them, or None where a part of them cannot be read again.
+
+        User and password of a URL are not in it; the URLs that had them are named by `withheld`, if there are any.
+        """
         if not all(isinstance(name, str | Path) and str(name) != "-" for name in self.names):
             return None
-        return {
-            "names": [str(name) for name in self.names],
-            "walking": vars(self.walking),
-            "base": self.base or str(Path.cwd()),
-        }
+        given = [str(name) for name in self.names]
+        names = recordable(given)
+        withheld = [name for name, before in zip(names, given, strict=True) if name != before]
+        record = {"names": names, "walking": vars(self.walking), "base": self.base or str(Path.cwd())}
+        return record | ({"withheld": withheld} if withheld else {})
+
+
+def recordable(names: Iterable[str | Path]) -> list[str]:
+    """Sources as they may be recorded: URLs without user and password."""
+    return [remote.kept(str(name)) for name in names]
 
 
 type AnyContext = str | list[Any] | dict[str, Any] | Path | Readable | Sources | None
@@ -207,7 +215,7 @@ class _Collector:
             self._refuse(f"{files.shown(name)}/", _NO_FILE)
 
     def _stream(self, stream: Readable, name: str) -> None:
-        name = clean(name)
+        name = clean(remote.kept(name))
         self._reading(f"reading {name}")
         path = self._spool.new()
         with path.open("wb") as file:

@@ -13,6 +13,8 @@ from llm_rlm.context.document import Document, Skipped
 from llm_rlm.context.naming import Names, clean
 from llm_rlm.errors import UsageError
 
+from . import remote
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -46,7 +48,7 @@ def resolve(source: str, spool: Spool) -> list[Document | Skipped]:
         message = f"{clean(source)}: the fragment loader gave nothing"
         raise UsageError(message)
     names = Names()
-    return [_kept(names.unique(clean(name)), content, spool) for name, content in found]
+    return [_kept(names.unique(clean(remote.kept(name))), content, spool) for name, content in found]
 
 
 def _kept(name: str, content: object, spool: Spool) -> Document | Skipped:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _SILENCE = 60.0
 """Seconds that a server may say nothing."""
 _OK = 200
+_UNAUTHORIZED = 401
 _SNIFFED = 8192
 _NO_URL = "this is no URL that can be fetched: give http:// or https://, a host, and what is in it"
 _LATIN = frozenset({"ascii", "iso8859-1", "cp1252"})
@@ -94,6 +95,19 @@ def shown(url: str) -> str:
         return clean(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, "")))
     except ValueError:
         return clean(url.rpartition("@")[2].partition("#")[0])
+
+
+def kept(source: str) -> str:
+    """A source as it may be recorded: where it is a URL, without user and password."""
+    if not is_url(source):
+        return source
+    try:
+        parts = urlsplit(source)
+        _ = parts.port  # as above
+        secret = "@" in parts.netloc
+    except ValueError:
+        secret = "@" in source
+    return shown(source) if secret else source
 
 
 class _Download:
@@ -190,7 +204,8 @@ class _Download:
     def _kept(self, response: httpx2.Response) -> Fetched:
         if response.status_code != _OK:
             reason = clean(f"{response.status_code} {response.reason_phrase}".strip())
-            raise _refused(self._name, f"the server said {reason}")
+            wants = ": give a user and password in the URL" if response.status_code == _UNAUTHORIZED else ""
+            raise _refused(self._name, f"the server said {reason}{wants}")
         length = response.headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._limits.bytes:
             raise self._too_large()
