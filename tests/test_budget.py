@@ -217,8 +217,11 @@ def test_reserving_and_settling_never_goes_over_nor_below_nothing(limit: int, re
         ("cost", 0.0999, "$0.10"),
         ("cost", 0.09, "$0.09"),
         ("cost", 1.24e-5, "$0.000012"),
+        ("cost", 1.2e-6, "$0.0000012"),
+        ("cost", 1e-6, "$0.000001"),
         ("cost", 1e-9, "under $0.000001"),
         ("calls", 1000, "1,000 calls"),
+        ("sub-calls", 1, "1 sub-call"),
         ("seconds", 2.5, "2.5 seconds"),
         ("tokens", 1_000_000, "1,000,000 tokens"),
     ],
@@ -243,7 +246,7 @@ def test_a_child_counts_as_a_call_and_reserves_nothing() -> None:
     budget = Budget(Limits(calls=1, cost=1.0))
     budget.count_child()
     assert (budget.usage.calls, budget.in_flight, budget.left()["cost"]) == (1, 0, 1.0)
-    with pytest.raises(LimitReachedError, match="the limit of 1 calls is reached"):
+    with pytest.raises(LimitReachedError, match="the limit of 1 call is reached"):
         budget.count_child()
     assert budget.reached_by("child") is budget.reached is not None
 

@@ -14,8 +14,6 @@ What the root model can mend, an error in its code or in the arguments of a tool
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 
 class RLMError(Exception):
     """The base of all errors that llm-rlm raises on purpose. Its text is one line for the user."""
@@ -59,10 +57,11 @@ class LimitReachedError(RLMError):
 def amount(kind: str, value: float) -> str:
     """So much of what is limited, as a person reads it: `$0.50`, `$0.000012`, `1,000 calls`."""
     if kind == "cost":
-        rounded = f"{value:.2g}"
-        if not 0 < float(rounded) < _DIME:
+        rounded = float(f"{value:.2g}")
+        if not 0 < rounded < _DIME:
             return f"${value:.2f}"
-        return f"${Decimal(rounded):f}" if float(rounded) >= _LEAST else f"under ${Decimal(str(_LEAST)):f}"
+        return "$" + f"{rounded:.7f}".rstrip("0") if rounded >= _LEAST else f"under ${_LEAST:f}"
+    kind = kind.removesuffix("s") if value == 1 else kind
     return f"{value:,.0f} {kind}" if float(value).is_integer() else f"{value:,.1f} {kind}"
 
 

@@ -221,7 +221,7 @@ def test_the_cache_is_shown_and_cleared_and_the_runs_keep_their_record(serve: Se
     for _ in range(2):
         llm_rlm(*ASK, "-c", log)
     today = time.strftime("%Y-%m-%d")
-    assert llm_rlm("cache").stdout == f"responses: 1 answers, 6 bytes, the oldest of {today}; served 1 times\n"
+    assert llm_rlm("cache").stdout == f"responses: 1 answer, 6 bytes, the oldest of {today}; served 1 time\n"
     (shown,) = json.loads(llm_rlm("cache", "show", "--json").stdout)
     assert (shown["answers"], shown["hits"]) == (1, 1)
     assert llm_rlm("cache", "clear", "--older-than", "2").stdout == "0 answers will serve no more.\n"

@@ -157,7 +157,7 @@ def test_it_is_asked_for_once_more_only() -> None:
 def test_what_keeps_it_from_being_asked_once_more_is_said() -> None:
     calls = Calls(lambda _: "three", limit=1)
     (reply,) = calls.ask(CallRequest(1, "p", schema=CONCISE))
-    assert str(reply.error).endswith("asked once more: the limit of 1 calls is reached")
+    assert str(reply.error).endswith("asked once more: the limit of 1 call is reached")
     assert calls.dispatcher.held_up == {None}
 
 

@@ -25,6 +25,7 @@ def cache_show(*, json_output: bool) -> None:
     """Show which answers there are, model by model."""
     from datetime import UTC, datetime  # noqa: PLC0415 - not needed for --help
 
+    from llm_rlm.display import words  # noqa: PLC0415
     from llm_rlm.display.clean import clean  # noqa: PLC0415
     from llm_rlm.errors import amount  # noqa: PLC0415
     from llm_rlm.journal.cache import serving  # noqa: PLC0415
@@ -38,8 +39,11 @@ def cache_show(*, json_output: bool) -> None:
         click.echo("No answers are kept.")
     for each in kept:
         oldest = datetime.fromtimestamp(each.oldest, UTC).astimezone().strftime("%Y-%m-%d")
-        served = f"served {each.hits:,} times" + (f", which saved {amount('cost', each.saved)}" if each.saved else "")
-        click.echo(f"{clean(each.model)}: {each.answers:,} answers, {each.bytes:,} bytes, the oldest of {oldest}; {served}")
+        served = f"served {words.counted(each.hits, 'time')}" + (
+            f", which saved {amount('cost', each.saved)}" if each.saved else ""
+        )
+        answers, size = words.counted(each.answers, "answer"), words.counted(each.bytes, "byte")
+        click.echo(f"{clean(each.model)}: {answers}, {size}, the oldest of {oldest}; {served}")
 
 
 @cache.command("clear")  # type: ignore[untyped-decorator]
@@ -49,8 +53,9 @@ def cache_clear(older_than: float, model: str | None) -> None:
     """Let answers serve no more. The runs that were given them keep them in their record."""
     import time  # noqa: PLC0415 - not needed for --help
 
+    from llm_rlm.display import words  # noqa: PLC0415
     from llm_rlm.journal.cache import clear  # noqa: PLC0415
 
     with opened_journal() as journal:
         count = clear(journal, before=time.time() - older_than * 86_400, model=model)
-    click.echo(f"{count:,} answer{'s' if count != 1 else ''} will serve no more.")
+    click.echo(f"{words.counted(count, 'answer')} will serve no more.")

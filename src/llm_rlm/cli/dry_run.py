@@ -51,7 +51,8 @@ def _rows(context: Context) -> Iterator[tuple[str, int, str]]:
 
 
 def _lines(context: Context, worst: float | None) -> Iterator[str]:
-    from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display import words  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.clean import clean  # noqa: PLC0415
 
     for name, size, kind in _rows(context):
         yield f"{size:>15,}  {clean(name)}  ({kind})"
@@ -59,7 +60,7 @@ def _lines(context: Context, worst: float | None) -> Iterator[str]:
         yield f"{'skipped':>15}  {clean(skipped.name)}  ({skipped.reason})"
     count = len(context.documents) + len(context.tables)
     left_out = f", {len(context.skipped):,} skipped" if context.skipped else ""
-    yield f"{count:,} source{'s' if count != 1 else ''}, {context.size:,} bytes of text{left_out}"
+    yield f"{words.counted(count, 'source')}, {words.counted(context.size, 'byte')} of text{left_out}"
     yield _told(worst)
     yield "Nothing was sent."
 

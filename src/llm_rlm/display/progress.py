@@ -21,6 +21,7 @@ from llm_rlm.events import (
     Waiting,
 )
 
+from . import words
 from .clean import brief
 from .closing import cost
 from .estimate import Batch
@@ -128,7 +129,7 @@ class Progress:
         if self._budget is None:
             return
         if self._children:
-            yield 4, f"{len(self._children)} child run{'s' if len(self._children) > 1 else ''}"
+            yield 4, words.counted(len(self._children), "child run")
         usage, limit = self._budget.usage, self._budget.limits.cost
         # Counted are also calls that wait at the gate of their model, and child runs, which are none of the budget's in flight.
         under_way = self._budget.in_flight + len(self._children)
@@ -141,7 +142,7 @@ class Progress:
         if not done and not self._in_flight:
             return "no sub-calls yet"
         under_way = f", {len(self._in_flight):,} in flight" if self._in_flight else ""
-        return f"{done:,} sub-call{'s' if done != 1 else ''} done{under_way}"
+        return f"{words.counted(done, 'sub-call')} done{under_way}"
 
     def _waiting(self) -> Iterator[Part]:
         for model, until in self._open.items():
