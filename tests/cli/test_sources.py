@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,13 @@ import pytest
 from click.testing import CliRunner
 from llm.cli import cli
 
+from llm_rlm import RLM
 from llm_rlm.cli import rlm
+from llm_rlm.cli.running import _missed
 from llm_rlm.errors import SandboxError
+from llm_rlm.runs.result import Coverage, Share
 from llm_rlm.testing import call
-from scripts import run, submit
+from scripts import run, scripted, submit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,10 +70,16 @@ def test_too_little_coverage_is_exit_code_3_with_the_documents_named(serve: Serv
     serve(*steps)
     result = llm_rlm(*ASK, "-c", "logs", "--min-coverage", "95%")
     assert (result.exit_code, result.stdout) == (3, "done\n")
-    assert "--min-coverage 95%: only 66.0% of the input was touched; too little of logs/b.log" in result.stderr
+    assert "--min-coverage 95%: only 65.9% of the input was touched; too little of logs/b.log" in result.stderr
     serve(*steps)
     assert llm_rlm(*ASK, "-c", "logs/a.log", "--min-coverage", "0.95").exit_code == 0
     assert "--min-coverage 99.99%: only" in llm_rlm(*ASK, "-c", "logs", "--min-coverage", "99.99%").stderr
+
+
+def test_a_coverage_that_is_a_little_too_small_is_not_said_to_be_what_was_wanted() -> None:
+    coverage = Coverage((Share("f", 100_000, 94_996, 0, 94_996),))
+    result = replace(RLM(scripted(submit("done"))).ask("?", "x"), coverage=coverage)
+    assert _missed(result, 0.95) == "--min-coverage 95%: only 94.9% of the input was touched; too little of f"
 
 
 def test_what_there_was_no_time_for_is_said_and_fails_no_run(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

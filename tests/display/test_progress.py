@@ -100,5 +100,7 @@ def test_a_pause_that_the_provider_asked_for_is_said_while_it_lasts() -> None:
 
 
 def test_times_are_as_a_person_reads_them() -> None:
-    assert [span(seconds) for seconds in (0.4, 40, 119, 720, 12600)] == ["0 s", "40 s", "119 s", "12 min", "3.5 h"]
+    assert [span(seconds) for seconds in (0.4, 40, 119, 119.7, 720, 7199, 12600)] == [
+        *("0 s", "40 s", "119 s", "2 min", "12 min", "2.0 h", "3.5 h")
+    ]
     assert [clock_time(seconds) for seconds in (59.9, 185, 3723)] == ["59 s", "3:05", "1:02:03"]

@@ -25,7 +25,10 @@ def test_durations_are_said_in_units_that_fit(seconds: float | None, said: str) 
     assert words.lasting(seconds) == said
 
 
-@pytest.mark.parametrize(("count", "said"), [(950, "950"), (9_999, "9,999"), (12_345, "12.3k"), (4_500_000, "4.5M")])
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(950, "950"), (9_999, "9,999"), (12_345, "12.3k"), (999_949, "999.9k"), (999_960, "1.0M"), (4_500_000, "4.5M")],
+)
 def test_tokens_are_said_in_few_characters(count: int, said: str) -> None:
     assert words.tokens(count) == said
 
@@ -44,7 +47,9 @@ def test_a_little_is_not_said_to_be_nothing_nor_nearly_all_to_be_all(share: floa
     assert words.percent(share) == shown
 
 
-@pytest.mark.parametrize(("count", "said"), [(999, "999 bytes"), (1_234_567, "1.2 MB"), (5e15, "5,000.0 TB")])
+@pytest.mark.parametrize(
+    ("count", "said"), [(999, "999 bytes"), (999_960, "1.0 MB"), (1_234_567, "1.2 MB"), (5e15, "5,000.0 TB")]
+)
 def test_sizes_are_said_in_units_that_fit(count: float, said: str) -> None:
     assert words.size(count) == said
 

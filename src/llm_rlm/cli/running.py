@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
 """Exit codes."""
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Display:
@@ -235,7 +237,8 @@ def _missed(result: Result, least: float | None) -> str | None:
     below = coverage.below(least)
     if not below:
         return None
-    touched = f"only {coverage.either:.1%} of the input was touched"
+    share = int(1000 * coverage.either + _ROUNDING) / 10  # rounded up it could be what was wanted
+    touched = f"only {share:.1f}% of the input was touched"
     return f"--min-coverage {100 * least:g}%: {touched}; too little of {clean(listed(below))}"
 
 

@@ -164,9 +164,10 @@ def fit(parts: Sequence[Part], width: int, separator: str = " · ") -> str:
 
 def span(seconds: float) -> str:
     """About so long: `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 2 * _MINUTE:
+    if round(seconds) < 2 * _MINUTE:
         return f"{seconds:.0f} s"
-    return f"{seconds / _MINUTE:.0f} min" if seconds < 2 * _HOUR else f"{seconds / _HOUR:.1f} h"
+    minutes = round(seconds / _MINUTE)
+    return f"{minutes} min" if minutes < 2 * _HOUR // _MINUTE else f"{seconds / _HOUR:.1f} h"
 
 
 def clock_time(seconds: float) -> str:

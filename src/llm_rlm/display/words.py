@@ -47,16 +47,16 @@ def lasting(seconds: float | None) -> str:
 
 def tokens(count: int) -> str:
     """So many tokens in few characters: `950`, `12.3k`, `4.5M`."""
-    for unit, size in (("M", 1_000_000), ("k", 10_000)):
-        if count >= size:
-            return f"{count / min(size, 1_000_000 if unit == 'M' else 1_000):.1f}{unit}"
+    for unit, least, size in (("M", 999_950, 1_000_000), ("k", 10_000, 1_000)):
+        if count >= least:
+            return f"{count / size:.1f}{unit}"
     return f"{count:,}"
 
 
 def size(count: float) -> str:
     """Bytes: `12 bytes`, `1.2 MB`."""
     for unit in ("bytes", "KB", "MB", "GB"):
-        if count < _KB:
+        if round(count, 1) < _KB:
             return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
         count /= _KB
     return f"{count:,.1f} TB"
