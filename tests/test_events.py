@@ -123,7 +123,7 @@ def test_a_call_beyond_a_limit_is_refused_and_the_run_says_which_limit_it_was() 
     first, second = watch.of(CallFinished)
     assert (first.state, second.state, second.prompt) == ("answered", "refused", "b")
     assert second.error is not None
-    assert "limit of 1 calls" in second.error
+    assert "limit of 1 call is" in second.error
     assert (watch.of(RunFinished)[0].finish, watch.of(RunFinished)[0].limit) == ("limit", "calls")
 
 
