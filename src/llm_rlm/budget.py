@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -12,7 +12,6 @@ from .errors import LimitReachedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import UnionType
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,10 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Raise UsageError for a limit that no run could keep."""
-        _check("calls", self.calls, int, 0)
-        _check("turns", self.turns, int, 1)
-        _check("seconds", self.seconds, int | float, 0)
-        _check("tokens", self.tokens, int, 1)
-        _check("cost", self.cost, int | float, 0)
+        for kind, least in (("calls", 0), ("turns", 1), ("tokens", 1)):
+            check_number(f"the limit of {kind}", getattr(self, kind), least, whole=True, none="no limit")
+        for kind in ("seconds", "cost"):
+            check_number(f"the limit of {kind}", getattr(self, kind), 0, none="no limit")
 
     @property
     def grace(self) -> float:
@@ -437,13 +435,18 @@ class Budget:
 _ROUNDING = 1e-9
 
 
-def _check(name: str, value: object, kind: type | UnionType, least: int) -> None:
-    if value is None:
+def check_number(
+    what: str, value: object, least: int, most: float = sys.float_info.max, *, whole: bool = False, none: str | None = None
+) -> None:
+    """Raise UsageError for what is no number, or out of bounds. `none` says what None means, where it may be given."""
+    if value is None and none is not None:
         return
-    number = isinstance(value, kind) and not isinstance(value, bool)
-    if not (number and isinstance(value, int | float) and math.isfinite(value) and value >= least):
-        whole = "a whole number" if kind is int else "a number"
-        message = f"the limit of {name} must be {whole} of at least {least}, or None for no limit, not {value!r}"
+    is_one = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not (is_one and isinstance(value, int | float) and least <= value <= most):
+        kind = "a whole number" if whole else "a number"
+        bounds = f"of at least {least}" if most == sys.float_info.max else f"from {least} to {most:,.0f}"
+        also = f", or None for {none}," if none is not None else ""
+        message = f"{what} must be {kind} {bounds}{also or ','} not {value!r:.200}"
         raise UsageError(message)
 
 
