@@ -15,7 +15,7 @@ import click
 import llm
 
 from . import context as contexts
-from .budget import Limits, Usage
+from .budget import Limits, Usage, check_number
 from .config import load
 from .context import Sources
 from .errors import UnknownModelError, UsageError
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .context import Context
 
 _MOST_LOGGED = 200
+_LONGEST_MS = 2_000_000_000
+"""Some systems can wait for no more than twice as long."""
 _FRESH = (
     "this is a fresh session: the variables of the earlier one are gone, and `context` is there only if it came from a file"
 )
@@ -299,18 +301,17 @@ def _loggable(**arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - constructor
 
 
 def _settings(output_chars: int, timeout_ms: int, concurrency: int, *, cache: bool) -> Settings:
-    _check_number("max_output_chars", output_chars, least=100)
-    _check_number("execution_timeout_ms", timeout_ms, least=1)
-    _check_number("concurrency", concurrency, least=1)
+    check_number("max_output_chars", output_chars, 100, whole=True)
+    check_number("execution_timeout_ms", timeout_ms, 1, _LONGEST_MS, whole=True)
+    check_number("concurrency", concurrency, 1, whole=True)
     days = load().cache_days if cache else 0
     return Settings(concurrency, output_chars, timeout_ms / 1000, cache_days=days)
 
 
 def _limits(max_calls: int | None, max_cost: float | None, max_tokens: int | None) -> Limits:
-    if max_calls is not None:
-        _check_number("max_calls", max_calls, least=0)
-    if max_tokens is not None:
-        _check_number("max_tokens", max_tokens, least=1)
+    check_number("max_calls", max_calls, 0, whole=True, none="no limit")
+    check_number("max_cost", max_cost, 0, none="no limit")
+    check_number("max_tokens", max_tokens, 1, whole=True, none="no limit")
     return Limits(calls=max_calls, turns=None, cost=max_cost, tokens=max_tokens)
 
 
@@ -332,9 +333,3 @@ def _context(context: object, context_file: object, sources: object) -> Context:
         message = f"context_file must be the path of a file, not {type(context_file).__name__}"
         raise UsageError(message)
     return contexts.from_any(Path(context_file), cache_path())
-
-
-def _check_number(name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        message = f"{name} must be a whole number of at least {least}, not {value!r}"
-        raise UsageError(message)

@@ -72,6 +72,11 @@ def test_limits_hold_for_cells() -> None:
     assert shown.startswith("1")
 
 
+def test_what_budget_says_of_itself_names_all_that_it_gives() -> None:
+    with rlm().cells() as cells:
+        assert cells.run("[name for name in budget() if f'`{name}`' not in budget.__doc__]") == "[]"
+
+
 def test_a_limit_of_cost_needs_a_price() -> None:
     with pytest.raises(UsageError, match="price"):
         rlm(limits=Limits(cost=1.0)).cells()

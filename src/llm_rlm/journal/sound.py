@@ -24,8 +24,8 @@ _TABLES = {
     "citations": "run_id",
     "turns": "run_id",
     "cells": "run_id",
+    "calls": "run_id",
 }
-_TABLES["calls"] = "run_id"
 """What a run has, and the column that has its id."""
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")

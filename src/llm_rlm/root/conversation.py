@@ -105,10 +105,6 @@ class Reply:
         return not self.calls and self.malformed is None
 
 
-def _unknown() -> None:
-    """Where nothing is known of a model's window."""
-
-
 class Root:
     """A root model and all that has been said to it and by it in one run."""
 
@@ -120,7 +116,7 @@ class Root:
         key: str | None,
         system: str,
         stream: bool,
-        window: Callable[[], int | None] = _unknown,
+        window: Callable[[], int | None] | None = None,
     ) -> None:
         """Begin a conversation. Nothing is sent yet. `window` tells how many tokens the model takes, if that is known."""
         self.model = model
@@ -202,7 +198,8 @@ class Root:
         """Tokens that the model takes, as far as that is known; not looked up for a conversation that has not begun."""
         if not self._history:
             return None
-        known = [tokens for tokens in (self._too_long, self._window()) if tokens is not None]
+        told = self._window() if self._window is not None else None
+        known = [tokens for tokens in (self._too_long, told) if tokens is not None]
         return min(known, default=None)
 
     def _expected(self, new: Sequence[str]) -> float:
@@ -314,7 +311,6 @@ def call_from(record: Mapping[str, Any]) -> ToolCall:
     return ToolCall(record["name"], record["arguments"], record.get("id"))
 
 
-def _is_malformed_call(problem: Exception, response: llm.Response) -> bool:
+def _is_malformed_call(problem: json.JSONDecodeError, response: llm.Response) -> bool:
     """Whether it is the model's tool call that is not JSON, and not the whole answer of its provider."""
-    whole = response.response_json is None and not getattr(problem, "doc", "").lstrip().startswith("{")
-    return isinstance(problem, json.JSONDecodeError) and not whole
+    return response.response_json is not None or problem.doc.lstrip().startswith("{")

@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from .run import Start
 
 
-def _unknown() -> None:
-    """Where nothing is known of a model's window."""
-
-
 @dataclass(frozen=True)
 class Brief:
     """A root model and what it is to know, besides its question and its context."""
@@ -54,7 +50,7 @@ class Brief:
     """How it runs code: by calling a tool, or by writing blocks of code. None: by tools, where it supports them."""
     schema: object = None
     """The JSON Schema that the answer has to fit, if there is one."""
-    window: Callable[[], int | None] = _unknown
+    window: Callable[[], int | None] | None = None
     """How many tokens the model takes, if that is known."""
 
 

@@ -472,7 +472,7 @@ class Driver:
         self._send_text("submit", text, kind=kind, quotes=_as_quotes(quotes))
 
     def _left(self) -> dict[str, object]:
-        """What is left of `calls`, `turns` and `seconds`; None means no limit."""
+        """What is left of `calls`, `turns`, `seconds`, `tokens` and `cost` (USD); None means no limit."""
         return dict(self._budget)
 
     def _get_of_main(self, name: str) -> object:
