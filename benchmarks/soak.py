@@ -3,9 +3,10 @@
     uv run python benchmarks/soak.py                                        # 10,000 cells, 500 restarts, 50,000 calls
     uv run python benchmarks/soak.py --cells 200 --restarts 10 --calls 500
 
-One session of `RLMToolbox`, from outside. Its worker is killed after each of the first cells, as often as asked for, so that
-each restart runs them again; the calls come from the cells after. Prints a line at each checkpoint, stops by itself, and
-exits with 1 if something did not hold. Everything is on loopback, the model is scripted.
+One session of `RLMToolbox`, from outside. Its worker is killed as often as asked for: a fifth of that between two cells, each
+time after one more cell, the rest while a cell runs, which is lost. Each restart runs all finished cells again. The calls come
+from the cells after. Prints a line at each checkpoint, stops by itself, and exits with 1 if something did not hold. Everything
+is on loopback, the model is scripted.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -26,6 +28,8 @@ from llm_rlm import RLMToolbox
 
 CHECKPOINTS = 10
 LOST = "The sandbox was ended: "
+UNDER_WAY = 0.15
+"""Seconds after which a cell is taken to run."""
 CALLS_WHILE_KILLED = 10
 """One cell in so many makes a call while workers are killed: it is asked again, and answered from the journal, each time."""
 
@@ -57,13 +61,18 @@ class Plan:
     restarts: int
     calls: int
 
+    @property
+    def killed_between(self) -> int:
+        """How many of the first cells are followed by a kill."""
+        return -(-self.restarts // 5)
+
     def of(self, cell: int) -> range:
         """The numbers of the calls that a cell makes, the first being 1."""
-        if cell <= self.restarts:
+        if cell <= self.killed_between:
             return range(cell // CALLS_WHILE_KILLED, cell // CALLS_WHILE_KILLED + (cell % CALLS_WHILE_KILLED == 0))
-        before = self.restarts // CALLS_WHILE_KILLED + 1
-        share = (self.calls + 1 - before) / (self.cells - self.restarts)
-        start, end = (before + round(share * (cell - self.restarts - back)) for back in (1, 0))
+        before = self.killed_between // CALLS_WHILE_KILLED + 1
+        share = (self.calls + 1 - before) / (self.cells - self.killed_between)
+        start, end = (before + round(share * (cell - self.killed_between - back)) for back in (1, 0))
         return range(start, end)
 
 
@@ -90,8 +99,13 @@ class Soak:
                 while LOST in toolbox.execute_python(code):
                     continue
                 self._calls += len(calls)
-                if cell <= self._plan.restarts:
+                if cell <= self._plan.killed_between:
                     self._kill()
+                if cell == self._plan.killed_between:
+                    toolbox.execute_python("1")  # brings the worker back
+                    for _ in range(self._plan.restarts - cell):
+                        self._lose_a_cell(toolbox)
+                    self._look(cell)
                 if cell % every == 0:
                     self._look(cell)
             right = int(toolbox.execute_python("right"))
@@ -106,6 +120,12 @@ class Soak:
         for worker in self._children():
             os.kill(worker.pid, signal.SIGKILL)
             self._restarts += 1
+
+    def _lose_a_cell(self, toolbox: RLMToolbox) -> None:
+        killer = threading.Timer(UNDER_WAY, self._kill)
+        killer.start()
+        toolbox.execute_python("import time\ntime.sleep(5)")
+        killer.join()
 
     def _look(self, cell: int) -> None:
         gc.collect()

@@ -446,8 +446,16 @@ def check_number(
         kind = "a whole number" if whole else "a number"
         bounds = f"of at least {least}" if most == sys.float_info.max else f"from {least} to {most:,.0f}"
         also = f", or None for {none}," if none is not None else ""
-        message = f"{what} must be {kind} {bounds}{also or ','} not {value!r:.200}"
+        message = f"{what} must be {kind} {bounds}{also or ','} not {_shown(value)}"
         raise UsageError(message)
+
+
+_LONG = 1000
+"""Bits of a number that is not written out; Python itself refuses those of thousands of digits."""
+
+
+def _shown(value: object) -> str:
+    return "a number that long" if isinstance(value, int) and value.bit_length() > _LONG else repr(value)[:200]
 
 
 def _left(limit: float | None, used: float) -> float | None:
