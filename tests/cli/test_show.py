@@ -148,6 +148,11 @@ def test_a_child_that_a_limit_has_ended_names_its_parent_and_not_how_to_go_on() 
     assert "To go on" not in text
 
 
+def test_how_to_go_on_names_the_tools_that_cells_could_call() -> None:
+    result = ask("rs = await llm_batch(['a', 'b'])", limits=Limits(calls=1), tools=["llm_time"])
+    assert shown().endswith(f"To go on: llm rlm resume {result.run_id} --max-calls MORE --tool llm_time\n")
+
+
 def test_a_run_that_a_limit_has_ended_says_how_to_go_on() -> None:
     result = ask("rs = await llm_batch(['a', 'b'])", limits=Limits(calls=1))
     assert shown().endswith(f"To go on: llm rlm resume {result.run_id} --max-calls MORE\n")

@@ -200,11 +200,12 @@ def report(result: Result, display: Display, given: Mapping[str, Any]) -> int:
 
 def report_abort(interrupt: KeyboardInterrupt, display: Display, given: Mapping[str, Any]) -> None:
     """Tell of a run that a second Ctrl-C has ended, if one had begun; programs get the object that they wait for."""
-    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.display.closing import going_on  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415 - likewise
 
     advice = ""
     for result in interrupt.args:
-        advice = f". To go on: llm rlm resume {result.run_id}" if is_kept(given) else ""
+        advice = f". To go on: {going_on(result, given['tools'])}" if is_kept(given) else ""
         if display.lines is not None:
             with suppress(KeyboardInterrupt):  # nobody reads: there is no more to be aborted
                 display.lines.finish(result)
@@ -258,4 +259,4 @@ def _advice(result: Result, given: Mapping[str, Any]) -> str | None:
 
     if result.finish in {"submitted", "prose"} or not is_kept(given):
         return None
-    return f"What was paid is kept. To go on: {going_on(result)}"
+    return f"What was paid is kept. To go on: {going_on(result, given['tools'])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from llm_rlm.errors import amount
@@ -10,7 +11,7 @@ from . import words
 from .clean import brief, clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from llm_rlm.budget import Usage
     from llm_rlm.runs.result import Result
@@ -110,8 +111,8 @@ def cost(usage: Usage) -> str:
     return f"{words.cost(usage)}{possible}"
 
 
-def going_on(result: Result) -> str:
-    """The command that goes on with a run that ended before its time."""
+def going_on(result: Result, tools: Iterable[str] = ()) -> str:
+    """The command that goes on with a run that ended before its time. `tools` are those its cells could call."""
     kind = result.limit["kind"] if result.limit is not None else None
     more = f" --max-{kind} MORE" if kind not in {None, "seconds"} else ""
-    return f"llm rlm resume {result.run_id}{more}"
+    return f"llm rlm resume {result.run_id}{more}{''.join(f' --tool {shlex.quote(tool)}' for tool in tools)}"

@@ -144,7 +144,8 @@ def _tail(record: Record, most: int | None) -> Iterator[RenderableType]:
     yield Text()
     yield Text(taken(result))
     if record.state in _CAN_GO_ON and "asked" in record.run.settings:  # LLM's own chain cannot be gone on with
-        yield Text(f"To go on: {going_on(result)}", "yellow")
+        tools = record.run.settings["asked"].get("tools") or ()
+        yield Text(clean(f"To go on: {going_on(result, tools)}"), "yellow")
 
 
 def _covered(coverage: Coverage, most: int | None) -> Table:
