@@ -12,12 +12,11 @@ import llm
 from click.testing import CliRunner
 from hypothesis import strategies as st
 from llm.cli import cli
-from llm.plugins import pm
 
 from llm_rlm import RLM, Limits
 from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import ScriptedModel, tool_outputs
-from scripts import run, scripted, submit
+from scripts import plugged, run, scripted, submit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,9 +153,5 @@ def registered(*models: llm.Model) -> Iterator[None]:
             for model in models:
                 register(model)
 
-    plugin = Plugin()
-    pm.register(plugin)
-    try:
+    with plugged(Plugin()):
         yield
-    finally:
-        pm.unregister(plugin)

@@ -2,9 +2,11 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import llm
+from llm.plugins import pm
 
 from llm_rlm.root.names import EXECUTE, SUBMIT
 from llm_rlm.testing import Reply, Request, ScriptedModel, ScriptedServer, ToolCall, call
@@ -83,3 +85,13 @@ def once(condition: Callable[[], bool], act: Callable[[], None]) -> None:
     """Act when a condition has come about."""
     assert until(condition)
     act()
+
+
+@contextmanager
+def plugged(plugin: object) -> Iterator[None]:
+    """LLM has this plugin meanwhile."""
+    pm.register(plugin)
+    try:
+        yield
+    finally:
+        pm.unregister(plugin)

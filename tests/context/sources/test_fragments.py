@@ -11,11 +11,11 @@ import llm
 import pytest
 import sqlite_utils
 from llm.migrations import migrate
-from llm.plugins import pm
 
 from llm_rlm.context.document import Document, Skipped, Spool
 from llm_rlm.context.sources.fragments import is_fragment, resolve
 from llm_rlm.errors import UsageError
+from scripts import plugged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,12 +39,8 @@ def loader(prefix: str, load: Loader) -> Iterator[None]:
         def register_fragment_loaders(self, register: Callable[[str, Loader], None]) -> None:
             register(prefix, load)
 
-    plugin = Plugin()
-    pm.register(plugin)
-    try:
+    with plugged(Plugin()):
         yield
-    finally:
-        pm.unregister(plugin)
 
 
 @pytest.fixture
