@@ -43,7 +43,9 @@ def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[
 
 
 def _help(path: tuple[str, ...]) -> str:
-    shown = CliRunner().invoke(cli, [*path, "--help"], terminal_width=_WIDTH, max_content_width=_WIDTH, prog_name="llm")
+    shown = CliRunner().invoke(
+        cli, [*path, "--help"], terminal_width=_WIDTH, max_content_width=_WIDTH, prog_name="llm", catch_exceptions=False
+    )
     level = "#" * min(len(path) + 1, 4)
     return f"{level} llm {' '.join(path)}\n\n```text\n{shown.stdout.rstrip()}\n```\n"
 

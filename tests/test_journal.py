@@ -261,6 +261,7 @@ def test_the_calls_of_the_cells_before_are_counted_so_that_a_cell_asks_as_it_did
     assert journal.calls_before("a", 1) == {}
     assert journal.calls_before("a", 3) == {"p": 2, "q": 1}
     assert journal.calls_before("a", 4) == {"p": 3, "q": 1}
+    assert (journal.last_cell_that_asked("a"), journal.last_cell_that_asked("b")) == (3, 0)
     journal.close()
 
 

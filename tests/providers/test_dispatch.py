@@ -20,6 +20,7 @@ from llm_rlm.providers.retries import Policy
 from llm_rlm.testing import ScriptedModel
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator
 
     import llm
@@ -214,6 +215,56 @@ def test_equal_calls_are_separate_and_come_back_from_the_journal_when_cells_run_
     assert [reply.text for reply in first] == ["0", "1"] == [reply.text for reply in again[:2]]
     assert again[2].unknown
     assert (calls.budget.usage.calls, calls.budget.usage.cached) == (2, 0)
+
+
+def numbers_of(calls: Calls) -> list[tuple[int, int]]:
+    """The cell and the occurrence of each call, in order."""
+    return [(row["cell"], row["occurrence"]) for row in calls.journal.rows("select cell, occurrence from calls order by id")]
+
+
+def test_cells_after_those_that_ran_again_number_equal_calls_on() -> None:
+    calls = Calls(echo)
+    for cell in (1, 2):
+        calls.dispatcher.begin_cell(cell)
+        calls.ask(CallRequest(1, "p"))
+    for cell in (1, 2):
+        assert calls.dispatcher.begin_cell(cell) == 1
+        calls.ask(CallRequest(1, "p", replay=True))
+    for cell in (3, 4):
+        assert calls.dispatcher.begin_cell(cell) == 0
+        calls.ask(CallRequest(1, "p"), CallRequest(2, "p"))
+    assert numbers_of(calls) == [(1, 1), (2, 2), (3, 3), (3, 4), (4, 5), (4, 6)]
+
+
+def test_the_journal_is_read_for_cells_that_run_again_and_the_first_after_them_and_for_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls, read = Calls(echo), []
+    before = calls.journal.calls_before
+
+    def reads(run_id: str, cell: int) -> Counter[str]:
+        read.append(cell)
+        return before(run_id, cell)
+
+    monkeypatch.setattr(calls.journal, "calls_before", reads)
+    for cell in (1, 2, 3, 1, 2, 4, 5, 6):
+        calls.dispatcher.begin_cell(cell)
+    assert read == [1, 2, 4]
+
+
+def test_a_run_that_another_process_began_finds_the_calls_of_a_cell_that_was_not_finished() -> None:
+    calls = Calls(echo)
+    for cell in (1, 2, 3):
+        calls.dispatcher.begin_cell(cell)
+        calls.ask(CallRequest(1, "p"))
+    resumed = Dispatcher(calls.journal, "run", calls.budget, SubModels(calls.model), Manner(1))
+    resumed.remember()
+    assert [resumed.begin_cell(cell) for cell in (1, 3, 4, 5)] == [1, 1, 0, 0]
+    delivered: queue.SimpleQueue[CallReply] = queue.SimpleQueue()
+    resumed.ask([CallRequest(1, "p")], delivered.put)
+    assert delivered.get(timeout=20).text == "echo p"
+    resumed.close(then=lambda: None)
+    assert numbers_of(calls) == [(1, 1), (2, 2), (3, 3), (5, 4)]
 
 
 def test_after_stop_nothing_is_sent_and_calls_under_way_finish() -> None:

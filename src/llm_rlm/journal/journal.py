@@ -324,6 +324,10 @@ class Journal:
         asked = "select count(*) as known from calls where run_id = ? and cell = ? and state not in ('sent', 'unknown')"
         return int(self.rows(asked, (run_id, cell))[0]["known"])
 
+    def last_cell_that_asked(self, run_id: str) -> int:
+        """The number of the last cell of the run that has calls; 0 if none has."""
+        return int(self.rows("select coalesce(max(cell), 0) as last from calls where run_id = ?", (run_id,))[0]["last"])
+
     def calls_before(self, run_id: str, cell: int) -> Counter[str]:
         """How often each call of the run was asked by cells before this one."""
         rows = self.rows(

@@ -188,7 +188,11 @@ class Dispatcher:
         self._cell_of = run_id
         """The run that the cell is of."""
         self._latest = 0
+        """The last cell that may have calls in the journal."""
         self._rewound = False
+        """Whether the journal may have calls that are asked now."""
+        self._numbered = True
+        """Whether `_seen` counts all calls before those of a cell after the latest."""
         self._refused = 0
         self.held_up: set[int | None] = set()
         """The cells of which a limit or a stop has kept a call from its answer."""
@@ -217,22 +221,25 @@ class Dispatcher:
         Returns how many of its calls the journal has already.
         """
         with self._lock:
-            self._rewound |= number <= self._latest
+            new = number > self._latest
+            self._rewound |= not new
             self._cell, self._latest = number, max(number, self._latest)
             self._cell_of = next((run.run_id for run in self._earlier if number <= run.last_cell), self._run_id)
-            if not self._rewound:
+            if new and self._numbered:
                 return 0
             self._seen = self._journal.calls_before(self._cell_of, number)
+            self._numbered = new
         return self._journal.calls_of(self._cell_of, number)
 
     def follow(self, earlier: Sequence[Earlier]) -> None:
         """The run goes on in the session of these, oldest first. What their cells asked is in the journal as theirs."""
         self._earlier = earlier
-        self._latest = earlier[-1].last_cell if earlier else 0
+        self._latest = max([self._latest, *(run.last_cell for run in earlier)])
 
     def remember(self) -> None:
         """The run was begun by another process: what its calls brought is in the journal."""
-        self._rewound = True
+        self._latest = max(self._latest, self._journal.last_cell_that_asked(self._run_id))
+        self._rewound, self._numbered = True, False
 
     def left(self) -> dict[str, float | None]:
         """What is left of each limit."""
