@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from llm.cli import cli
 
 from llm_rlm import RLM, Limits
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import ScriptedModel, tool_outputs
 from scripts import plugged, run, scripted, submit
 

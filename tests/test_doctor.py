@@ -19,7 +19,7 @@ from llm_rlm.display.words import size
 from llm_rlm.doctor import Check, checks
 from llm_rlm.journal import Journal
 from llm_rlm.journal.schema import MIGRATIONS
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import ScriptedModel
 from scripts import run, scripted, submit
 

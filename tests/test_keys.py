@@ -15,8 +15,8 @@ from llm_rlm.export.otel import CONTENT
 from llm_rlm.export.spans import Spans
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import find_run
+from llm_rlm.places import journal_path
 from llm_rlm.providers.models import describe
-from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import Reply
 from scripts import run, submit
 

@@ -14,8 +14,8 @@ import pytest
 from llm_rlm import RLM, Limits, RunFailedError, Settings
 from llm_rlm.events import Event, Warned
 from llm_rlm.journal import Journal
+from llm_rlm.places import journal_path
 from llm_rlm.runs.resume import Following
-from llm_rlm.runs.run import journal_path
 from llm_rlm.runs.session import Session
 from llm_rlm.testing import Reply, Request, ScriptedServer, say
 from scripts import run, submit, submit_variable

@@ -10,7 +10,7 @@ import pytest
 
 from llm_rlm import RLM, Limits, Settings
 from llm_rlm.journal import Journal
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import Labeller, ScriptedModel, Slips, say
 from scripts import run, scripted, submit_variable
 

@@ -21,7 +21,7 @@ from llm_rlm import RLM, RunFailedError, UsageError, registry
 from llm_rlm.drop_in import RLMModel
 from llm_rlm.journal import Journal
 from llm_rlm.model import LONG_PROMPT, _forget, _keep, _live
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import Reply, Request, say
 from scripts import run, scripted, submit, submit_variable
 

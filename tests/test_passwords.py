@@ -16,8 +16,8 @@ from llm.cli import cli
 from llm_rlm import RLM, Limits, Sources, UsageError
 from llm_rlm.export.script import script
 from llm_rlm.journal import Journal
+from llm_rlm.places import journal_path
 from llm_rlm.runs.resume import Following
-from llm_rlm.runs.run import journal_path
 from llm_rlm.runs.session import Session
 from llm_rlm.testing import say
 from scripts import run, scripted, submit

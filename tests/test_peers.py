@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_rlm import RLM, Limits
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import ScriptedModel, tool_outputs
 from scripts import run, scripted, submit, submit_variable
 

@@ -34,7 +34,7 @@ def test_every_error_can_be_caught_as_one() -> None:
 
 
 def test_the_plugin_imports_next_to_nothing() -> None:
-    heavy = ("llm_rlm.rlm", "llm_rlm.runs.run", "llm_rlm.toolbox", "rich", "jsonschema", "psutil", "eryx")
+    heavy = ("llm_rlm.rlm", "llm_rlm.runs.run", "llm_rlm.runs.start", "llm_rlm.toolbox", "rich", "jsonschema", "psutil", "eryx")
     code = (
         "import sys, llm.plugins; llm.plugins.load_plugins(); import llm_rlm.plugin, llm.cli;"
         f" print([name for name in {heavy!r} if name in sys.modules])"

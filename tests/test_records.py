@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llm_rlm import RLM, Limits
 from llm_rlm.journal import Journal
 from llm_rlm.journal.records import CRASHED, ENDED, RUNNING, Records, state_of
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import ScriptedModel
 from scripts import run, scripted, submit, submit_variable
 

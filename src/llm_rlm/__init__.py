@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from .rlm import RLM
     from .runs.cells import Cells
     from .runs.result import Result, RunFailedError
-    from .runs.run import Settings
     from .runs.session import Session
+    from .runs.start import Settings
     from .toolbox import RLMToolbox
 
 __all__ = [
@@ -62,7 +62,7 @@ _HOMES = {
     "RunFailedError": "runs.result",
     "Observer": "events",
     "Session": "runs.session",
-    "Settings": "runs.run",
+    "Settings": "runs.start",
     "Sources": "context",
     "Walking": "context",
     "RLMToolbox": "toolbox",

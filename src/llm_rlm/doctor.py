@@ -20,9 +20,9 @@ from llm_rlm import config, registry
 from llm_rlm.display import words
 from llm_rlm.errors import MissingKeyError, RLMError, amount
 from llm_rlm.journal.cache import SERVING
+from llm_rlm.places import journal_path
 from llm_rlm.providers.models import find, key_for
 from llm_rlm.providers.prices import Prices, how_to_give
-from llm_rlm.runs.run import journal_path
 from llm_rlm.sandbox import Offer, Session, hardening
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from .rlm import RLM
 from .runs.llmlog import is_kept
 from .runs.result import RunFailedError
 from .runs.resume import Following
-from .runs.run import Settings
 from .runs.session import Session
+from .runs.start import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 import llm
 
+from llm_rlm.places import cache_path
+
 from . import context as contexts
 from .budget import Limits, Usage, check_number
 from .config import load
@@ -24,7 +26,9 @@ from .providers.dispatch import CONCURRENCY, SubModels
 from .providers.prices import Prices
 from .runs.children import Children, Rules, check_depth
 from .runs.llmlog import is_kept
-from .runs.run import Asked, Reach, Run, Settings, Start, cache_path, show
+from .runs.run import Asked, Run
+from .runs.shown import show
+from .runs.start import Reach, Settings, Start
 from .runs.tools import tools_for
 
 if TYPE_CHECKING:

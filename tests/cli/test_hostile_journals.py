@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from llm.cli import cli
 
 from damage import WEIRD, alter, end_well, places, put, sound_journal, written
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 
 if TYPE_CHECKING:
     from pathlib import Path

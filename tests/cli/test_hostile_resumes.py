@@ -19,7 +19,7 @@ from llm.cli import cli
 
 from damage import TEXT, WEIRD, alter, end_well, places, put, registered, unfinished_journal, written
 from llm_rlm import RLM, RLMError, Settings, UsageError
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import ScriptedModel
 from scripts import submit
 

@@ -13,7 +13,7 @@ from llm_rlm.cli.cache import cache_show
 from llm_rlm.cli.reading import opened_journal
 from llm_rlm.errors import RLMError
 from llm_rlm.journal import Journal
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from rich.console import Console
 from llm_rlm import RLM, Limits
 from llm_rlm.journal import Journal
 from llm_rlm.journal.listing import Wanted, listed, shortest
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.showing import lists
 from llm_rlm.testing import ScriptedModel
 from scripts import run, scripted, submit

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from llm_rlm import RLM, RLMToolbox
 from llm_rlm.export.messages import _chat, lines
 from llm_rlm.journal import Journal
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import ScriptedModel, call, say
 from scripts import run, scripted, submit, submit_variable
 

@@ -14,7 +14,7 @@ import pytest
 from llm_rlm import RLM, Limits, RLMToolbox, Settings, Sources
 from llm_rlm.export.script import script
 from llm_rlm.journal import Journal
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import Reply, Request, ScriptedServer, say
 from scripts import run, scripted, submit, submit_variable
 from unseen import unseen

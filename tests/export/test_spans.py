@@ -19,7 +19,7 @@ from llm_rlm import RLM, Limits, RLMError, RLMToolbox, RunFailedError
 from llm_rlm.cli import telemetry
 from llm_rlm.export.otel import CONTENT, provider_of, send
 from llm_rlm.journal import Journal
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import Reply, ScriptedModel
 from scripts import run, scripted, submit
 

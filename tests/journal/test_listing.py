@@ -12,8 +12,8 @@ from llm_rlm import RLM, Limits
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import find_run, past_run
 from llm_rlm.journal.listing import Wanted, listed, shortest
+from llm_rlm.places import journal_path
 from llm_rlm.runs.result import result_of
-from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import ScriptedModel
 from scripts import run, scripted, submit
 

@@ -16,7 +16,7 @@ from llm_rlm import RLM, Limits, Settings, UsageError
 from llm_rlm.context import Sources, from_any
 from llm_rlm.context.media import type_of
 from llm_rlm.journal import Journal
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.testing import Reply, ScriptedModel
 from scripts import run, scripted, submit, submit_variable
 

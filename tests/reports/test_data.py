@@ -11,10 +11,10 @@ from llm_rlm import RLM
 from llm_rlm.journal import Journal
 from llm_rlm.journal.owner import claim, let_go
 from llm_rlm.journal.records import CRASHED, ENDED, Call, Took
+from llm_rlm.places import journal_path
 from llm_rlm.report import data
 from llm_rlm.report.data import gather, waited
 from llm_rlm.report.page import render
-from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import ScriptedModel
 from reports.plays import long_run
 from scripts import run, scripted, submit

@@ -14,10 +14,10 @@ from llm_rlm import RLM
 from llm_rlm.context import Document as NowDocument
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import Document
+from llm_rlm.places import journal_path
 from llm_rlm.report.data import gather
 from llm_rlm.report.passages import AROUND, Passage, Passages, _read
 from llm_rlm.root.names import SUBMIT
-from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import ScriptedModel, call
 from scripts import run, scripted
 

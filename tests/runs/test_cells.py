@@ -9,8 +9,8 @@ import pytest
 from llm_rlm import RLM, Limits, RLMError, Settings, UsageError
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import past_run
+from llm_rlm.places import journal_path
 from llm_rlm.runs.functions import of_callables
-from llm_rlm.runs.run import journal_path
 from llm_rlm.testing import ScriptedModel
 from scripts import scripted, submit
 

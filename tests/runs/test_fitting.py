@@ -11,9 +11,9 @@ from pydantic import BaseModel
 
 from llm_rlm import RLM, Limits, RunFailedError, UsageError
 from llm_rlm.journal import Journal
+from llm_rlm.places import journal_path
 from llm_rlm.providers import schemas
 from llm_rlm.runs.fitting import Misfit, fit
-from llm_rlm.runs.run import journal_path
 from llm_rlm.sandbox import Answer
 from llm_rlm.testing import say
 from scripts import run, scripted, submit, submit_variable

@@ -16,9 +16,9 @@ from llm.cli import cli
 from llm_rlm import RLM, Limits, UsageError
 from llm_rlm.calls import CallReply, CallRequest
 from llm_rlm.journal import Journal
+from llm_rlm.places import journal_path
 from llm_rlm.runs.functions import Performer, as_functions, of_callables, of_tools
 from llm_rlm.runs.resume import Following
-from llm_rlm.runs.run import journal_path
 from llm_rlm.runs.session import Session
 from llm_rlm.testing import Reply, ScriptedModel, tool_outputs
 from scripts import run, scripted, submit, submit_variable

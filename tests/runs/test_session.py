@@ -17,8 +17,8 @@ import pytest
 from llm_rlm import RLM, Limits, RLMError, RunFailedError, Settings, UsageError
 from llm_rlm.events import RunStarted
 from llm_rlm.journal import Journal
+from llm_rlm.places import journal_path
 from llm_rlm.runs.resume import Following, read_session
-from llm_rlm.runs.run import journal_path
 from llm_rlm.runs.session import Session
 from llm_rlm.testing import Reply, ScriptedModel
 from scripts import alive, run, scripted, submit, submit_variable, until
@@ -237,7 +237,7 @@ def test_a_cell_that_a_crash_broke_off_is_not_said_to_have_submitted_when_its_ru
 ) -> None:
     model, seen = scripted_and_seen(run("a = 1"), submit("two"))
     with monkeypatch.context() as patch:  # as if the process had been killed there
-        patch.setattr("llm_rlm.runs.run.Run._end_cell", die)
+        patch.setattr("llm_rlm.runs.record.Record.end_cell", die)
         patch.setattr("llm_rlm.runs.run.Run._record_end", lambda *_: None)
         with pytest.raises(ZeroDivisionError):
             RLM(model).ask("1?", "x")
@@ -301,7 +301,7 @@ def test_a_question_that_is_cancelled_while_it_starts_ends_its_session(temporary
     assert list(temporary.iterdir()) == []
 
 
-def die(*_: object) -> None:
+def die(*_: object, **__: object) -> None:
     raise ZeroDivisionError
 
 

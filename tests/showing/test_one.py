@@ -11,7 +11,7 @@ from rich.console import Console
 from llm_rlm import RLM
 from llm_rlm.journal import Journal
 from llm_rlm.journal.records import Records
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.showing.one import View
 from llm_rlm.testing import Reply, ScriptedModel
 from scripts import run, scripted, submit, submit_variable

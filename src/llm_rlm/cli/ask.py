@@ -93,7 +93,7 @@ def engine_of(given: dict[str, Any]) -> RLM:
     from llm_rlm.config import load  # noqa: PLC0415
     from llm_rlm.rlm import RLM  # noqa: PLC0415
     from llm_rlm.runs.llmlog import is_kept  # noqa: PLC0415
-    from llm_rlm.runs.run import Settings  # noqa: PLC0415
+    from llm_rlm.runs.start import Settings  # noqa: PLC0415
 
     config = load()
     limits = Limits(**{kind: given[option] for kind, option in LIMITS.items()})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def show(engine: RLM, sources: Sources, *, as_json: bool) -> None:
     """Read the sources as a run would, and print what they are. Raises UsageError, UnknownModelError."""
     from llm_rlm.context import from_any  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.runs.run import cache_path  # noqa: PLC0415
+    from llm_rlm.places import cache_path  # noqa: PLC0415
 
     context = from_any(sources, cache_path() if engine.log else None)
     try:

@@ -22,7 +22,7 @@ def opened_journal() -> Iterator[Journal]:
     Errors of ours, also of what is done with it, are shown as click shows them.
     """
     from llm_rlm.journal import Journal  # noqa: PLC0415 - not needed for --help
-    from llm_rlm.runs.run import journal_path  # noqa: PLC0415 - likewise
+    from llm_rlm.places import journal_path  # noqa: PLC0415 - likewise
 
     with shown_as_usage(click.get_current_context()):
         path = journal_path()

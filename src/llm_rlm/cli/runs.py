@@ -82,7 +82,7 @@ def runs(count: int, *, json_output: bool, **given: Any) -> None:  # noqa: ANN40
 def _left_out(damaged: Sequence[DamagedError]) -> str:
     """What is said of runs that cannot be listed."""
     from llm_rlm.display.clean import clean  # noqa: PLC0415 - likewise
-    from llm_rlm.runs.run import journal_path  # noqa: PLC0415 - not needed for --help
+    from llm_rlm.places import journal_path  # noqa: PLC0415 - not needed for --help
 
     more = f"; so are {len(damaged) - 1:,} more" if len(damaged) > 1 else ""
     cure = f"ask anew what was asked there; {journal_path()} can be moved away, with all runs in it"

@@ -38,7 +38,7 @@ def _send(run_id: str, failed: list[str]) -> None:
     """Send a run. `failed` is emptied once it is sent, and else gets why not."""
     from llm_rlm.export.otel import send  # noqa: PLC0415 - not needed for --help
     from llm_rlm.journal import Journal  # noqa: PLC0415
-    from llm_rlm.runs.run import journal_path  # noqa: PLC0415
+    from llm_rlm.places import journal_path  # noqa: PLC0415
 
     try:
         journal = Journal(journal_path())

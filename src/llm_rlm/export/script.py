@@ -10,7 +10,7 @@ from llm_rlm.journal.history import past_run, runs_before
 from llm_rlm.journal.records import Records
 from llm_rlm.root.names import SUBMIT
 from llm_rlm.runs.result import result_of
-from llm_rlm.runs.run import Settings
+from llm_rlm.runs.start import Settings
 
 from . import literals
 

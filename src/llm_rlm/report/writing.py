@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llm_rlm.errors import UsageError
 from llm_rlm.journal import Journal
 from llm_rlm.journal.history import find_run
-from llm_rlm.runs.run import journal_path
+from llm_rlm.places import journal_path
 from llm_rlm.saving import cannot_be_written, save
 
 from .data import gather

@@ -19,7 +19,7 @@ from .functions import of_callables
 from .loop import Loop
 from .ready import Ready, check_question
 from .result import Coverage, Result, RunFailedError, Share
-from .run import Asked, Run, Start
+from .run import Asked, Run
 from .turns import AbortedError, Turns
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .result import Finish
     from .resume import Following, Resumption
+    from .start import Start
     from .turns import Results
 
 
@@ -72,7 +73,7 @@ class Asking:
 
     def next_start(self) -> Start:
         """Where a further question begins: in the same session."""
-        return self._run.start.next(self._run)
+        return self._run.next_start()
 
     @property
     def unsent(self) -> Results:
@@ -107,7 +108,7 @@ class Asking:
         finally:
             wrong = self._log.write() if self._log is not None else None
             if wrong is not None:
-                self._run.warn(wrong)
+                self._run.record.warn(wrong)
 
     def close(self) -> None:
         """End the session that was left. Safe to call more than once."""
@@ -130,7 +131,7 @@ class Asking:
             error = f"{self._model.model_id} gave no answer: its replies were empty"
             end("error", error)
             raise RunFailedError(self._result("error", error))
-        if (why := self._run.keep_misfit()) is not None:
+        if (why := self._run.answers.keep_misfit()) is not None:
             error = f"there is no answer that fits the schema: {why}"
             finish = "interrupted" if finish == "interrupted" else "error"
             end(finish, error)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llm_rlm.budget import Limits
     from llm_rlm.root.conversation import Way
 
-    from .run import Start
+    from .start import Start
 
 
 @dataclass(frozen=True)

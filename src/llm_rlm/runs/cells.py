@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from llm_rlm import context as contexts
 from llm_rlm.errors import UsageError
+from llm_rlm.places import cache_path
 from llm_rlm.providers import models, schemas
 from llm_rlm.providers.dispatch import SubModels
 from llm_rlm.providers.prices import Prices
@@ -15,7 +16,9 @@ from llm_rlm.providers.prices import Prices
 from .children import Children, Rules, check_depth
 from .functions import as_functions
 from .ready import limits_of
-from .run import Asked, Reach, Run, Start, cache_path, show
+from .run import Asked, Run
+from .shown import show
+from .start import Reach, Start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

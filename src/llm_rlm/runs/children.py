@@ -20,7 +20,8 @@ from llm_rlm.sandbox import Spares
 from .briefing import Brief, conversation
 from .continuation import continuation
 from .loop import Loop
-from .run import Asked, Reach, Run, Start
+from .run import Asked, Run
+from .start import Reach, Start
 from .turns import AbortedError, Turns
 
 if TYPE_CHECKING:

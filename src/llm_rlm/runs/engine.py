@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llm_rlm.budget import Limits
 
-from .run import Settings
+from .start import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

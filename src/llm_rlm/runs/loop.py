@@ -126,7 +126,7 @@ class Loop:
             return None
         self._prose = reply.text.strip() or self._prose
         again = self._root.way.nothing_done()
-        wrong = self._run.wrong_with(self._prose) if self._asked_to_submit else None
+        wrong = self._run.answers.wrong_with(self._prose) if self._asked_to_submit else None
         return f"{again}\n\n{wrong}" if wrong is not None else again
 
     def _is_over(self, reply: Reply) -> bool:
@@ -134,7 +134,7 @@ class Loop:
         if not reply.is_prose:
             return False
         asked, self._asked_to_submit = self._asked_to_submit, True
-        return asked and self._run.wrong_with(self._prose) is None
+        return asked and self._run.answers.wrong_with(self._prose) is None
 
     def _ask_again(self, problem: str) -> str:
         self._malformed += 1
@@ -156,7 +156,7 @@ class Loop:
         """What the model last said without submitting it is the best answer there is, if it has not submitted."""
         submitted = self._run.answer is not None
         if not submitted and self._prose:
-            self._run.take_prose(self._prose)
+            self._run.answers.take_prose(self._prose)
         if self._stopped is not None:
             return "interrupted"
         if self._run.budget.reached_by(self._run.id) is not None:

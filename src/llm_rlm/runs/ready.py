@@ -11,6 +11,7 @@ from llm_rlm import context as contexts
 from llm_rlm.context import Context, Readable
 from llm_rlm.errors import UsageError
 from llm_rlm.events import Progressed, guarded
+from llm_rlm.places import cache_path
 from llm_rlm.providers import models, schemas
 from llm_rlm.providers.dispatch import SubModels
 from llm_rlm.providers.prices import Prices, how_to_give
@@ -19,7 +20,7 @@ from .briefing import Brief, conversation
 from .children import check_depth
 from .functions import as_functions, of_callables
 from .llmlog import LLMLog
-from .run import Reach, Start, cache_path
+from .start import Reach, Start
 
 if TYPE_CHECKING:
     import llm

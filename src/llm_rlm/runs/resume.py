@@ -13,10 +13,11 @@ from llm_rlm.errors import UsageError, amount
 from llm_rlm.journal import Journal, sound
 from llm_rlm.journal.history import find_run, past_run, runs_before
 from llm_rlm.journal.owner import refuse_if_owned
+from llm_rlm.places import cache_path, journal_path
 
 from .continuation import continuation, follow
 from .result import result_of
-from .run import Settings, cache_path, journal_path
+from .start import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

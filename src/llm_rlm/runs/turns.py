@@ -68,9 +68,11 @@ class Turns:
             offer, results, last = self._reserve(say, results, last)
         except LimitReachedError:
             return None, last
-        self._run.begin_turn(say, [output for _, output in results], offer.bound, last)
+        self._run.record.begin_turn(
+            self._run.budget.turns(self._run.id), say, [output for _, output in results], offer.bound, last
+        )
         if room is not None:
-            self._run.compact_turn(room)
+            self._run.record.compact_turn(room)
         last_words = self._root.way.last_turn(last) if last is not None else None
         said = "\n\n".join(part for part in (say, last_words) if part)
         turn = partial(self._say, said, results, offer)
@@ -128,15 +130,15 @@ class Turns:
                 self._tell_wait(problem)
                 raise
             self._run.budget.retry(offer.bound, maybe_paid=False)
-            self._run.retry_turn(maybe_paid=False)
-            self._run.compact_turn(room)
+            self._run.record.retry_turn(maybe_paid=False)
+            self._run.record.compact_turn(room)
             return self._root.ask(said, results, offer.options)
 
     def _tell_wait(self, problem: Exception) -> None:
         """Tell the observer if there is a pause before the next attempt."""
         failure = failure_of(problem)
         if failure.retry and failure.after is not None and 0 < failure.after <= Policy().seconds:
-            self._run.wait(self._root.model.model_id, failure.after)
+            self._run.record.wait(self._root.model.model_id, failure.after)
 
     def _ask(self, turn: Callable[[], Reply], offer: Offer) -> None:
         """In a thread of its own, because nothing ends a request that hangs."""
@@ -148,7 +150,7 @@ class Turns:
     def _again(self, offer: Offer, failure: Failure) -> None:
         """Before another attempt: count it, and record that the last one failed."""
         self._run.budget.retry(offer.bound, maybe_paid=failure.maybe_paid)
-        self._run.retry_turn(maybe_paid=failure.maybe_paid)
+        self._run.record.retry_turn(maybe_paid=failure.maybe_paid)
 
     def _wait(self) -> Reply | Exception | None:
         """What comes next; None once the time limit and its grace are over. In short waits: Windows interrupts no other."""
@@ -165,7 +167,7 @@ class Turns:
     def _settle(self, offer: Offer, reply: Reply) -> None:
         """Record a reply before anybody acts on it, and hold back what a last turn takes after it."""
         spent = self._spending.spent(reply.tokens)
-        self._run.end_turn(reply.as_dict(), reply.messages, spent)
+        self._run.record.end_turn(reply.as_dict(), reply.messages, spent)
         budget, tokens = self._run.budget, self._root.input_tokens(None) + _SHOWN_LAST
         budget.settle(offer.bound, spent)
         budget.hold(self._run.id, self._spending.bound(tokens, OUTPUT_TOKENS[-1]))
@@ -176,7 +178,7 @@ class Turns:
         """Record a turn without a reply. Raises what that means for the run; nothing if a limit is why."""
         maybe_paid = problem is None or failure_of(problem).maybe_paid
         self._run.budget.settle(offer.bound, None, maybe_paid=maybe_paid)
-        self._run.fail_turn(maybe_paid=maybe_paid)
+        self._run.record.fail_turn(maybe_paid=maybe_paid)
         if problem is None:
             models.cancel(self._root.model)
             self._run.budget.reach("seconds", self._run.budget.seconds())
