@@ -18,8 +18,7 @@ from pydantic import Field
 
 from llm_rlm.errors import BrokenReplyError
 from llm_rlm.providers import models
-from llm_rlm.testing import Reply, Request, ScriptedModel, ScriptedServer, say
-from llm_rlm.testing.server import ToolCall
+from llm_rlm.testing import Reply, Request, ScriptedModel, ScriptedServer, ToolCall, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,22 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llm_rlm.testing.exchange import Fault, Reply, Request, Script, ToolCall, call, echo, needle, refuse, say
     from llm_rlm.testing.faults import DEFAULT_KINDS, KINDS, Faulty, Maker, model_and_messages
     from llm_rlm.testing.labeller import Labeller, Slips
     from llm_rlm.testing.models import ScriptedModel, tool_outputs
-    from llm_rlm.testing.server import (
-        Fault,
-        Reply,
-        Request,
-        Script,
-        ScriptedServer,
-        ToolCall,
-        call,
-        echo,
-        needle,
-        refuse,
-        say,
-    )
+    from llm_rlm.testing.server import ScriptedServer
 
 __all__ = [
     "DEFAULT_KINDS",
@@ -47,7 +36,7 @@ __all__ = [
 if not TYPE_CHECKING:
     # Names are looked up late so that `python -m llm_rlm.testing.server` does not find itself
     # imported already, which Python warns about.
-    _HOMES = dict.fromkeys(__all__, "llm_rlm.testing.server")
+    _HOMES = dict.fromkeys(__all__, "llm_rlm.testing.exchange") | {"ScriptedServer": "llm_rlm.testing.server"}
     _HOMES |= dict.fromkeys(["DEFAULT_KINDS", "KINDS", "Faulty", "Maker", "model_and_messages"], "llm_rlm.testing.faults")
     _HOMES |= dict.fromkeys(["Labeller", "Slips"], "llm_rlm.testing.labeller")
     _HOMES |= dict.fromkeys(["ScriptedModel", "tool_outputs"], "llm_rlm.testing.models")

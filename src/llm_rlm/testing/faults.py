@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import get_args
 
-from .server import Fault, Reply, Request, Script, refuse
+from .exchange import Fault, Reply, Request, Script, refuse
 
 type Maker = Callable[[Reply], Reply]
 """Makes of the reply that would have been sent the one to send instead."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
-from .server import Reply
+from .exchange import Reply
 
 _ITEM = re.compile(r"<item (\d+)>\n(.*?)\n</item \1>", re.DOTALL)
 

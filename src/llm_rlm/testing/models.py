@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import llm
 
-from .server import Reply
+from .exchange import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
