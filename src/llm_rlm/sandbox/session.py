@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .connection import Connection
     from .types import Answer, CallHandler, CellResult, Helpers, Offer
 
+_LEAST_FOR_VALUE = 2.0
+"""Seconds in which a value has to be turned into text, also where a cell may take less: tasks of cells go on meanwhile."""
 _SLOWEST = 4e6
 """Characters of a value that come in a second at least, beyond the time of a cell."""
 
@@ -132,7 +134,7 @@ class Session:
     def _ask_for_value(self, name: str) -> Answer | None:
         """The value of a variable; None if the worker is lost over it, or it takes longer than a cell may and it is long."""
         connection, pieces = self._workers.connection, list[str]()
-        until = time.monotonic() + self._cell_limit
+        until = time.monotonic() + max(self._cell_limit, _LEAST_FOR_VALUE)
         connection.mailbox.listen()
         connection.worker.send({"t": "value", "name": wire.clean(name)})
         try:
