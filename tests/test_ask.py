@@ -64,7 +64,7 @@ def test_the_root_model_is_told_after_each_cell_where_it_stands(serve: Serve) ->
     models = serve(run('r = await llm_query("hi")\nnames = ["a", "b"]'), submit("done"))
     RLM("chat", limits=Limits(calls=9, turns=7, seconds=300)).ask("?", context="x")
     status = models.tool_results[0].splitlines()[-1]
-    assert "turn 1 of 7; 1 sub-calls so far; 8 sub-calls left; " in status
+    assert "turn 1 of 7; 1 sub-call so far; 8 sub-calls left; " in status
     assert status.endswith("names list[2]]")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_rlm import RLM, doctor
+from llm_rlm import RLM, doctor, leftovers
 from llm_rlm.confining import Measure
 from llm_rlm.display.words import size
 from llm_rlm.doctor import Check, checks
@@ -163,11 +163,14 @@ def test_a_sandbox_that_does_not_start_is_a_problem(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_dead_runs_have_left_is_named(tmp_path: Path) -> None:
-    old = tmp_path / "llm-rlm-worker-old"
-    old.mkdir()
+    old, live = tmp_path / "llm-rlm-held-worker-old", tmp_path / "llm-rlm-held-worker-live"
     day_before = time.time() - 2 * 86_400
-    os.utime(old, (day_before, day_before))
-    check = doctor._left_over(tmp_path)
+    for path in (old, live):
+        path.touch()
+        os.utime(path, (day_before, day_before))
+    with live.open() as file:
+        leftovers.hold(file.fileno())
+        check = doctor._left_over(tmp_path)
     assert check.state == "note"
     assert check.found == "1 temporary file of dead runs"
     assert old.exists()

@@ -22,7 +22,7 @@ import os, signal
 from llm_rlm.context.document import Spool
 spool = Spool()
 spool.new().write_text("much")
-print(spool._folder.name, flush=True)
+print(spool._folder.path, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llm_rlm import config, registry
+from llm_rlm import config, leftovers, registry
 from llm_rlm.display import words
 from llm_rlm.errors import MissingKeyError, RLMError, amount
 from llm_rlm.journal.cache import SERVING
@@ -313,13 +313,15 @@ def _temporary(folder: Path) -> Check:
 
 
 def _left_over(folder: Path) -> Check:
-    """Temporary files that nobody has touched for a day. Processes end with their run, however it ends."""
+    """Temporary files that nobody holds or has touched for a day. Processes end with their run, however it ends."""
     since = time.time() - _DAY
-    old = [path for path in folder.glob("llm-rlm-*") if (at := _modified(path)) is not None and at < since]
+    there = folder.glob(f"{leftovers.HELD}*")
+    old = [path for path in there if (at := _modified(path)) is not None and at < since and not leftovers.is_held(path)]
     if not old:
         return Check("left over", "ok", "nothing of dead runs")
     found = f"{words.counted(len(old), 'temporary file')} of dead runs"
-    return Check("left over", "note", found, f"remove llm-rlm-* in {folder} that are a day old")
+    cure = f"the next run removes them; or remove {leftovers.HELD}* in {folder} that are a day old"
+    return Check("left over", "note", found, cure)
 
 
 def _modified(path: Path) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from functools import cache
@@ -30,13 +31,25 @@ def hold(file: int) -> None:
         _lock(file)
 
 
-def hold_folder(path: str) -> int | None:
-    """Hold a folder; the descriptor that is to be closed in the end, None where the system has none for folders."""
-    if sys.platform == "win32":
-        return None
-    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    hold(file)
-    return file
+class Folder:
+    """A new temporary folder, held until it is removed."""
+
+    def __init__(self, name: str) -> None:
+        """`name` says what it is for. Raises OSError."""
+        self._made = tempfile.TemporaryDirectory(prefix=f"{HELD}{name}-", ignore_cleanup_errors=True)
+        self.path = self._made.name
+        self._file: int | None = None
+        """None where the system has no descriptors of folders."""
+        if sys.platform != "win32":
+            self._file = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            hold(self._file)
+
+    def remove(self) -> None:
+        """Remove it with all that is in it. Safe to call more than once."""
+        self._made.cleanup()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 @cache
@@ -59,6 +72,21 @@ def _is_old(path: Path) -> bool:
     except OSError:
         return False
     return status.st_uid == os.getuid() and status.st_mtime < time.time() - _LEAST_AGE
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds it: one that is alive."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        _lock(file)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def _lock(file: int) -> None:

@@ -115,6 +115,6 @@ def test_a_command_that_is_killed_leaves_no_process_and_no_folder_of_one(serve: 
     assert busy.end() == -signal.SIGKILL
     # Whose parent is gone is waited for by the system, sooner or later.
     assert until(lambda: all(not each.is_running() or each.status() == psutil.STATUS_ZOMBIE for each in busy.processes))
-    assert until(lambda: not [*temporary.glob("llm-rlm-worker-*"), *temporary.glob("llm-rlm-confined-*")])
+    assert until(lambda: not [*temporary.glob("llm-rlm-held-worker-*"), *temporary.glob("llm-rlm-held-confined-*")])
     # The host's own, which a later one removes: texts made for the run, and the file of the worker that was kept ready.
     assert {path.name.rpartition("-")[0] for path in temporary.iterdir()} <= {"llm-rlm-held-texts", "llm-rlm-held-spare"}

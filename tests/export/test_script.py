@@ -114,7 +114,7 @@ def test_without_the_cache_all_is_asked_anew(start: Start, tmp_path: Path) -> No
     done = python(exported(result.run_id), tmp_path, "--no-cache", "-v")
     assert done.stdout == "A\n"
     assert server.count == asked + 1
-    assert "1 sub-calls made, 0 from the cache" in done.stderr
+    assert "sub-calls made: 1, from the cache: 0" in done.stderr
 
 
 def test_the_same_sources_are_read_or_those_that_are_given(start: Start, tmp_path: Path) -> None:

@@ -270,7 +270,7 @@ def test_closing_ends_the_worker_and_leaves_no_directory(make: Make) -> None:
     worker = session._workers.connection.worker
     session.close()
     assert not psutil.pid_exists(worker.pid)
-    assert not Path(worker._directory.name).exists()
+    assert not Path(worker._directory.path).exists()
     with pytest.raises(SandboxError, match="closed"):
         session.run("1")
 

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
+from llm_rlm import leftovers
 from llm_rlm.errors import RLMError
 
 from .confined_process import OUT_OF_MEMORY
@@ -152,7 +152,7 @@ class _Child:
 
     def __init__(self, module: str, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._folder = tempfile.TemporaryDirectory(prefix="llm-rlm-confined-", ignore_cleanup_errors=True)
+        self._folder = leftovers.Folder("confined")
         setup = {"path": _import_path(), "module": module, **asdict(bounds)}
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
@@ -160,13 +160,13 @@ class _Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=_environment(self._folder.name),
-                cwd=self._folder.name,
+                env=_environment(self._folder.path),
+                cwd=self._folder.path,
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as problem:
-            self._folder.cleanup()
+            self._folder.remove()
             reason = f"could not start a process: {problem.strerror}"
             raise ConfinedError(reason) from None
         self._killed: str | None = None
@@ -222,7 +222,7 @@ class _Child:
             if thread is None or not thread.is_alive():
                 with suppress(OSError):
                     pipe.close()
-        self._folder.cleanup()
+        self._folder.remove()
 
     def _pipes(self) -> list[tuple[IO[bytes], threading.Thread | None]]:
         process = self._process

@@ -118,8 +118,7 @@ class Spool:
 
     def __init__(self) -> None:
         """Nothing is made before it is needed."""
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._held: int | None = None
+        self._folder: leftovers.Folder | None = None
         self._count = 0
         self._lock = threading.Lock()
         """Guards that there is one folder, and that no two files have the same name."""
@@ -129,16 +128,12 @@ class Spool:
         with self._lock:
             if self._folder is None:
                 leftovers.sweep_once(Path(tempfile.gettempdir()))
-                self._folder = tempfile.TemporaryDirectory(prefix=f"{leftovers.HELD}texts-", ignore_cleanup_errors=True)
-                self._held = leftovers.hold_folder(self._folder.name)
+                self._folder = leftovers.Folder("texts")
             self._count += 1
-            return Path(self._folder.name) / f"{self._count}"
+            return Path(self._folder.path) / f"{self._count}"
 
     def discard(self) -> None:
         """Remove all of it."""
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.remove()
             self._folder = None
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None

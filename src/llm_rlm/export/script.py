@@ -57,7 +57,7 @@ with rlm.cells(context) as cells:
 
 _TAIL = """\
     used = cells.usage
-    print(f"run {cells.run_id}: {used.calls} sub-calls made, {used.cached} from the cache", file=sys.stderr)
+    print(f"run {cells.run_id}: sub-calls made: {used.calls}, from the cache: {used.cached}", file=sys.stderr)
     answer = cells.answer
 
 if answer is None:

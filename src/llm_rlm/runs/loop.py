@@ -185,9 +185,9 @@ def standing(budget: Budget, result: CellResult, run: str = "") -> str:
     left, usage, turns = budget.left(run), budget.usage, budget.turn_limit(run)
     parts = [f"{result.seconds:.1f} s", f"turn {budget.turns(run)}" + (f" of {turns}" if turns is not None else "")]
     if usage.calls or usage.cached:
-        parts.append(f"{usage.calls} sub-calls so far" + (f", {usage.failed} failed" if usage.failed else ""))
+        parts.append(f"{amount('sub-calls', usage.calls)} so far" + (f", {usage.failed} failed" if usage.failed else ""))
     if left["calls"] is not None:
-        parts.append(f"{left['calls']:,.0f} sub-calls left")
+        parts.append(f"{amount('sub-calls', left['calls'])} left")
     parts += [f"{amount(kind, value)} left" for kind in ("tokens", "cost") if (value := left[kind]) is not None]
     if left["seconds"] is not None:
         parts.append(f"{left['seconds']:.0f} s left")

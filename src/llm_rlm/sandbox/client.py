@@ -14,6 +14,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from llm_rlm import leftovers
+
 from . import errand, frames, shipping, unpacked
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class Worker:
         """
         folder = unpacked.folder(lambda variables: errand.run("unpack", variables))
         self._listener = listener
-        self._directory = tempfile.TemporaryDirectory(prefix="llm-rlm-worker-", ignore_cleanup_errors=True)
+        self._directory = leftovers.Folder("worker")
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has ended
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
             errand.command(),
@@ -64,7 +66,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             env=errand.environment(unpacked.environment(folder)),
-            cwd=self._directory.name,
+            cwd=self._directory.path,
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -174,7 +176,7 @@ class Worker:
         with self._sending, suppress(OSError):
             self._input.close()
         self._stderr.close()
-        self._directory.cleanup()
+        self._directory.remove()
 
     def _pass_on(self, sender: int, body: bytes) -> None:
         frame = check(body)

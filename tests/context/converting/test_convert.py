@@ -254,6 +254,25 @@ def test_a_chart_that_claims_more_points_than_a_sheet_has_rows_is_refused(shared
     assert reason_of(converted(shared, tmp_path, "a.pptx", zipped(members))) == "a chart of more points than a sheet has rows"
 
 
+def test_groups_that_nest_deeper_than_anybody_draws_are_refused_and_not_left_out(shared: Converter, tmp_path: Path) -> None:
+    assert "innermost" in text_of(converted(shared, tmp_path, "a.pptx", grouped(50)))
+    assert reason_of(converted(shared, tmp_path, "b.pptx", grouped(51))) == "groups of shapes more than 50 deep"
+
+
+def grouped(depth: int) -> bytes:
+    """A slide with a text in so many groups."""
+    import pptx  # noqa: PLC0415 - slow to import
+
+    presentation = pptx.Presentation()
+    shapes = presentation.slides.add_slide(presentation.slide_layouts[6]).shapes
+    for _ in range(depth):
+        shapes = shapes.add_group_shape().shapes
+    shapes.add_textbox(0, 0, 100, 100).text_frame.text = "innermost"
+    file = io.BytesIO()
+    presentation.save(file)
+    return file.getvalue()
+
+
 def test_the_sheets_of_a_workbook_are_marked(shared: Converter, tmp_path: Path) -> None:
     import openpyxl  # noqa: PLC0415 - slow to import
 

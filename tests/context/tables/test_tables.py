@@ -390,7 +390,7 @@ def test_no_answer_and_no_error_tells_where_the_files_are(people: Tables, tmp_pa
         except QueryError as problem:
             said.append(str(problem))
     everything = "\n".join(said)
-    for secret in ("hostpath", Path(folder.name).name, "confined", str(tmp_path_factory.getbasetemp()), os.getcwd()):  # noqa: PTH109
+    for secret in ("hostpath", Path(folder.path).name, "confined", str(tmp_path_factory.getbasetemp()), os.getcwd()):  # noqa: PTH109
         assert secret not in everything
     assert "broken.jsonl" in everything
 
@@ -808,9 +808,9 @@ def test_closing_leaves_nothing_and_ends_the_process(make: Maker) -> None:
     ask(tables, "FROM people")
     folder = tables._folder
     assert folder is not None
-    assert Path(folder.name).exists()
+    assert Path(folder.path).exists()
     tables.close()
-    assert not Path(folder.name).exists()
+    assert not Path(folder.path).exists()
     with pytest.raises(QueryError):
         ask(tables, "FROM people")
 

@@ -72,7 +72,8 @@ def convert_pptx(path: str, output: Output) -> None:
 
 def _shapes(shapes: Any, title: Any, depth: int = 0) -> Iterator[str]:  # noqa: ANN401 - python-pptx is not imported here
     if depth > _DEEPEST_GROUP:
-        return
+        message = f"groups of shapes more than {_DEEPEST_GROUP} deep"
+        raise RefusedError(message)
     for shape in sorted(shapes, key=lambda each: (each.top or 0, each.left or 0)):
         if getattr(shape, "has_table", False):
             yield "\n".join(_table([cell.text for cell in row.cells] for row in shape.table.rows))

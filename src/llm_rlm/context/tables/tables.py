@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 import threading
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from llm_rlm import leftovers
 from llm_rlm.context.confined import Bounds, Confined, ConfinedError
 from llm_rlm.context.document import Table
 from llm_rlm.context.question import QuestionError
@@ -106,7 +106,7 @@ class Tables:
         )
         self._process = Confined("llm_rlm.context.tables.querying", bounds)
         self._lock = threading.Lock()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: leftovers.Folder | None = None
         self._sources: list[Source] | None = None
         self._handles = 0
 
@@ -136,7 +136,7 @@ class Tables:
         self._process.close()
         with self._lock:
             if self._folder is not None:
-                self._folder.cleanup()
+                self._folder.remove()
                 self._folder = None
 
     @property
@@ -161,8 +161,8 @@ class Tables:
     def _work(self) -> str:
         """The folder to work in, the only one that the process may write in."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="llm-rlm-sql-", ignore_cleanup_errors=True)
-        return self._folder.name
+            self._folder = leftovers.Folder("sql")
+        return self._folder.path
 
     def _set_up(self) -> None:
         """Put the list of tables into the folder."""
