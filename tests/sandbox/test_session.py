@@ -205,7 +205,22 @@ def test_a_value_that_ends_the_worker_is_no_answer_and_the_session_goes_on(sessi
     assert session.run("kept").output == "6\n"
 
 
-def test_the_time_for_a_value_is_one_for_all_its_pieces(session: Notebook) -> None:
+def test_a_value_is_had_also_where_what_a_cell_began_lets_nothing_else_run(session: Notebook) -> None:
+    session.run("import asyncio\ndef spin():\n    while True: pass\nkept = 1")
+    session.run("kept += 1\nasyncio.get_running_loop().call_soon(spin)")
+    assert session.value("kept").text == "2"
+    assert session.run("1 + 1").output == "2\n"
+
+
+def test_a_name_that_is_not_there_is_missing_also_where_the_session_is_rebuilt_for_it(session: Notebook) -> None:
+    session.run("kept = 1")
+    session.run("import asyncio, os\nasyncio.get_running_loop().call_soon(os._exit, 1)")
+    with pytest.raises(MissingVariableError):
+        session.value("elsewhere")
+
+
+def test_the_time_for_a_value_is_one_for_all_its_pieces(session: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_rlm.sandbox.history._REPLAY_GRACE", 0.5)
     forge = "import _eryx, time\nfrom time import sleep\nclass Slow(dict):\n    def items(self):\n        while True:\n"
     piece = '{"t": "value", "text": "x", "last": false, "kind": null, "error": null}'
     forge += f"            _eryx._eryx_report_output(0, b'{piece}')\n            sleep(0.1)\n"
@@ -294,7 +309,7 @@ class NoCalls:
     def left(self): return {}
 session = Session(Offer(), NoCalls())
 session.run_cell(1, "1")
-print(session._workers.connection.worker.pid, session._workers.connection.worker._directory.name, flush=True)
+print(session._workers.connection.worker.pid, session._workers.connection.worker._directory.path, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -102,14 +102,34 @@ def test_a_folder_that_somebody_else_has_made_beforehand_is_not_used(
     assert list(theirs.iterdir()) == []
 
 
-def test_what_is_forgotten_is_unpacked_again(cache: Path) -> None:
+def damage(made: Path) -> None:
+    (made / "file").write_text("unpakced")
+
+
+def test_what_a_guest_could_not_start_with_is_unpacked_again_if_it_is_damaged(cache: Path) -> None:
     unpack = Unpacking()
     made = unpacked.folder(unpack)
+    damage(made)
     unpacked.forget()
     assert not made.exists()
     unpacked.folder(unpack)
+    assert (made / "file").read_text() == "unpacked"
     assert unpack.times == 2
     assert made.parent == cache
+
+
+def test_what_is_as_it_was_stays_and_others_can_start_with_it(cache: Path) -> None:
+    made = unpacked.folder(Unpacking())
+    unpacked.forget()
+    assert list(cache.iterdir()) == [made]
+
+
+@pytest.mark.parametrize("lost", ["file", unpacked._DIGEST])
+def test_what_has_lost_a_file_is_damaged(cache: Path, lost: str) -> None:
+    made = unpacked.folder(Unpacking())
+    (made / lost).unlink()
+    unpacked.forget()
+    assert made not in cache.iterdir()
 
 
 def test_other_versions_that_were_not_used_for_long_are_removed_when_one_is_made(cache: Path) -> None:
@@ -121,6 +141,7 @@ def test_other_versions_that_were_not_used_for_long_are_removed_when_one_is_made
     os.utime(old, (long_ago, long_ago))
     unpacked.folder(Unpacking())
     assert old.exists()
+    damage(made)
     unpacked.forget()
     unpacked.folder(Unpacking())
     (aside,) = cache.glob(".old-*")
@@ -128,7 +149,7 @@ def test_other_versions_that_were_not_used_for_long_are_removed_when_one_is_made
 
 
 def test_what_was_put_aside_a_day_ago_is_removed_when_one_is_made(cache: Path) -> None:
-    unpacked.folder(Unpacking())
+    damage(unpacked.folder(Unpacking()))
     unpacked.forget()
     (aside,) = cache.iterdir()
     os.utime(aside, (0, 0))

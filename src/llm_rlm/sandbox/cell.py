@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .connection import Connection
+    from .transcript import Sent
     from .types import CellResult
 
 # Seconds: between looks at the time, until a cell must have begun, from its time to asking it to stop, and from that until its
@@ -37,6 +38,8 @@ class Cell:
     """Seconds of its own time."""
     output_limit: int
     """Characters that it may show."""
+    value: str | None = None
+    """The name of a variable whose value is wanted too, as it is at the end of the cell."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Attempt:
     """Why the worker was lost, if it was."""
     began: bool = True
     """Whether the cell was seen to begin."""
+    value: Sent | None = None
+    """What was sent of the value that was wanted."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ def attempt(
             "budget": calls.left(),
             "known": known,
             "replay": connection.replaying,
+            "value": wire.clean(cell.value) if cell.value is not None else None,
         }
     )
     try:
@@ -119,7 +125,7 @@ def _follow(
             worker.send({"t": "tick"})
         elif (done := transcript.take(event)) is not None:
             was_interrupted = done.outcome == "timeout" and stop is not None and stop.interrupted
-            return Attempt(replace(done, outcome="interrupted") if was_interrupted else done)
+            return Attempt(replace(done, outcome="interrupted") if was_interrupted else done, value=transcript.value)
         if not transcript.began and used > _BEGIN_LIMIT:
             worker.kill("what an earlier cell started keeps it from answering")
         if stop is None:

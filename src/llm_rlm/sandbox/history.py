@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .cell import Attempt
+    from .transcript import Sent
     from .types import CellResult, Past, Variable
     from .workers import Workers
 
@@ -57,10 +58,17 @@ class History:
 
     def rebuild(self) -> tuple[str, ...]:
         """Start a new worker and run the finished cells again. Says what came of it."""
+        return self.rebuild_for(None)[0]
+
+    def rebuild_for(self, name: str | None) -> tuple[tuple[str, ...], Sent | None]:
+        """Rebuild the session, and have the value of a variable before anything goes on that a cell has begun.
+
+        Says what came of it. The value is None where it could not be had even so.
+        """
         before, self._names = self._names, {}
         self._workers.replace()
-        replay = self._replay()
-        return notes.of_loss(before, self._names, replay)
+        replay = self._replay(name)
+        return notes.of_loss(before, self._names, replay), replay.value
 
     def rebuild_without_last(self) -> tuple[str, ...]:
         """Rebuild the session without the last finished cell: what it began may go on between cells."""
@@ -75,14 +83,19 @@ class History:
         self._workers.replace()
         return notes.of_gone(gone)
 
-    def _replay(self) -> notes.Replay:
+    def _replay(self, wanted: str | None = None) -> notes.Replay:
         """Run the finished cells in a new worker, their calls answered from the journal.
 
-        Where one fails, it is forgotten with all that came after it, and those before are run in another worker.
+        Where one fails, it is forgotten with all that came after it, and those before are run in another worker. The first
+        time all are run again instead where a value is wanted and has not come: that it is wanted may be to blame.
         """
         replay = notes.Replay()
-        while (left := self._run_past(replay)) < len(self._past):
-            del self._past[left:]
+        while (left := self._run_past(replay, wanted)) < len(self._past):
+            if wanted is None or replay.value is not None:
+                del self._past[left:]
+            else:
+                replay = notes.Replay()
+            wanted = None
             replay.changed.clear()
             self._names.clear()
             self._workers.replace()
@@ -90,17 +103,20 @@ class History:
         replay.restored = bool(self._past)
         return replay
 
-    def _run_past(self, replay: notes.Replay) -> int:
+    def _run_past(self, replay: notes.Replay, wanted: str | None) -> int:
         """Run the finished cells; how many of them brought their variables back and leave the session working."""
         self._workers.connection.replaying = True
         for index, past in enumerate(self._past):
             # It was within its time once. It is not interrupted: it brings the variables back.
-            cell = Cell(past.number, past.code, 2 * self._cell_limit + _REPLAY_GRACE, self._output_limit)
+            value = wanted if index == len(self._past) - 1 else None
+            cell = Cell(past.number, past.code, 2 * self._cell_limit + _REPLAY_GRACE, self._output_limit, value)
             done = self._workers.attempt(cell)
             if (why := self._why_not_restored(done)) is not None:
                 # One that does not begin is kept from it by the one before.
                 return self._give_up(replay, index if done.began else max(0, index - 1), why)
             self.note(done.result)
+            if value is not None:
+                replay.value = done.value
             if done.result.output != past.shown:
                 replay.changed.append(past.number)
         if self._past and not self._still_works():

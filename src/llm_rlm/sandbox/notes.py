@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from .transcript import Sent
     from .types import Variable
 
 _MOST_NAMED = 12
@@ -25,6 +26,8 @@ class Replay:
     """Whether others are left, before it."""
     changed: list[int] = field(default_factory=list)
     """The numbers of those that showed something else."""
+    value: Sent | None = None
+    """The value that was wanted, as the last cell left it."""
 
 
 def of_loss(before: Mapping[str, Variable], now: Mapping[str, Variable], replay: Replay) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .cell import Attempt
     from .connection import Connection
+    from .transcript import Sent
     from .types import Answer, CallHandler, CellResult, Helpers, Offer
 
 _LEAST_FOR_VALUE = 2.0
@@ -91,16 +92,15 @@ class Session:
         """
         with self._running:
             self._untold += self._history.prepare()
-            answer = self._ask_for_value(name)
-            if answer is None:
-                self._untold += self._history.rebuild()
-                # What other cells left running may have been to blame, and is gone.
-                answer = self._ask_for_value(name)
-            if answer is None:
-                self._untold += self._history.rebuild()
+            sent = self._ask_for_value(name)
+            if sent is None:
+                # What cells left running may be to blame.
+                told, sent = self._history.rebuild_for(name)
+                self._untold += told
+            if sent is None:
                 message = f"the value of {name!r} could not be turned into text"
                 raise NotAnAnswerError(message)
-            return answer
+            return wire.to_value(name, *sent)
 
     def interrupt(self, why: str) -> None:
         """Stop the cell that runs now, if any. Called from any thread.
@@ -131,8 +131,11 @@ class Session:
             told = (f"The sandbox was ended before this cell: {done.lost}.", *start_over())
         return self._workers.attempt(cell, on_output, lambda: self._interrupted), told
 
-    def _ask_for_value(self, name: str) -> Answer | None:
-        """The value of a variable; None if the worker is lost over it, or it takes longer than a cell may and it is long."""
+    def _ask_for_value(self, name: str) -> Sent | None:
+        """The value of a variable, as it was sent.
+
+        None if the worker is lost over it, or it takes longer than a cell may and it is long.
+        """
         connection, pieces = self._workers.connection, list[str]()
         until = time.monotonic() + max(self._cell_limit, _LEAST_FOR_VALUE)
         connection.mailbox.listen()
@@ -146,7 +149,7 @@ class Session:
                     pieces.append(event["text"])
                     until += len(event["text"]) / _SLOWEST
                     if event["last"]:
-                        return wire.to_value(name, event, "".join(pieces))
+                        return event, "".join(pieces)
         finally:
             connection.mailbox.ignore()
         self._workers.raise_if_closed()

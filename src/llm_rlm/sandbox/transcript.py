@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _MOST_TOTAL = 1 << 62
 
+type Sent = tuple[dict[str, Any], str]
+"""A value as it was sent: its last frame, and all of its text."""
+
 
 class Transcript:
     """Takes the frames of one cell."""
@@ -29,6 +32,9 @@ class Transcript:
         self._length = 0
         self._submitting: list[str] = []
         self._submitted: Answer | None = None
+        self._value: list[str] = []
+        self.value: Sent | None = None
+        """The value that was wanted with the cell."""
         self.began = False
 
     def take(self, frame: dict[str, Any]) -> CellResult | None:
@@ -43,6 +49,11 @@ class Transcript:
                 if frame["last"]:
                     self._submitted = wire.to_answer(frame.get("kind"), "".join(self._submitting), frame.get("quotes"))
                     self._submitting = []
+            case "value":
+                self._value.append(frame["text"])
+                if frame["last"]:
+                    self.value = frame, "".join(self._value)
+                    self._value = []
             case "done" if frame["key"] == self._key:
                 return self._result(frame)
         return None

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from hashlib import file_digest, sha256
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from .worker import UNPACKED_TO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+_DIGEST = "unpacked.sha256"
 _NEW, _ASIDE, _PREFIX = ".new-", ".old-", "pyeryx-"
 _DAY = 86_400.0
 _KEPT = {_NEW: _DAY, _ASIDE: _DAY, _PREFIX: 90 * _DAY}
@@ -41,6 +43,7 @@ def folder(unpack: Callable[[Mapping[str, str]], object]) -> Path:
             new = Path(tempfile.mkdtemp(prefix=_NEW, dir=home))
             try:
                 unpack(environment(new))
+                (new / _DIGEST).write_text(_digest(new), "ascii")
                 _put_in_place(new, made)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
@@ -51,18 +54,36 @@ def folder(unpack: Callable[[Mapping[str, str]], object]) -> Path:
 
 
 def forget() -> None:
-    """Put aside what was unpacked, so that the next worker has it anew: a guest could not start with it.
+    """A guest could not start: if what was unpacked is not as it was, put it aside, so that the next worker has it anew.
 
     It is not removed at once, since guests that did start with it read from it.
     """
+    made = _home() / _name()
     with suppress(OSError), _lock:
-        aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=_home()))
-        (_home() / _name()).rename(aside / "was")
+        if not _is_whole(made):
+            made.rename(Path(tempfile.mkdtemp(prefix=_ASIDE, dir=made.parent)) / "was")
 
 
 def environment(folder: Path) -> dict[str, str]:
     """The variables by which pyeryx finds the folder."""
     return dict.fromkeys((UNPACKED_TO, "TMP", "TEMP") if sys.platform == "win32" else (UNPACKED_TO,), str(folder))
+
+
+def _is_whole(made: Path) -> bool:
+    try:
+        return (made / _DIGEST).read_bytes() == _digest(made).encode("ascii")
+    except OSError:
+        return False
+
+
+def _digest(folder: Path) -> str:
+    """Of the names and contents of all that is in it, but for the file with the digest itself."""
+    digest = sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.name != _DIGEST and path.is_file():
+            with path.open("rb") as file:
+                digest.update(f"{path.relative_to(folder)}\n{file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def _put_in_place(new: Path, made: Path) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _LIMIT = 0.4
 
-_LIST = Path(os.environ.get("LLM_RLM_ATTACKS") or Path(__file__).resolve().parents[4] / "shared" / "attacks" / "cases.jsonl")
-_LISTED = [Program(**json.loads(line)) for line in _LIST.read_text("utf-8").splitlines()] if _LIST.exists() else []
+_LIST = os.environ.get("LLM_RLM_ATTACKS")
+_LISTED = [Program(**json.loads(line)) for line in Path(_LIST).read_text("utf-8").splitlines()] if _LIST else []
 _WITHOUT_END = {"cap_500"}
 
 
@@ -46,7 +46,7 @@ def test_a_hostile_program_is_contained(sandbox: Session, around: Surroundings, 
     assert contain(sandbox, program, around, _LIMIT).problems == ()
 
 
-@pytest.mark.skipif(not _LISTED, reason="no other list: LLM_RLM_ATTACKS names none, none is beside this checkout")
+@pytest.mark.skipif(not _LISTED, reason="no other list: LLM_RLM_ATTACKS names none")
 @pytest.mark.parametrize("program", _LISTED, ids=str)
 def test_a_program_of_another_list_is_contained(sandbox: Session, around: Surroundings, program: Program) -> None:
     if program.name in _WITHOUT_END:

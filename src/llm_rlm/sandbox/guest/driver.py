@@ -201,6 +201,8 @@ class Driver:
         self._restore()
         done, self._output = self._output, self._output_between_cells()
         done.flush()
+        if frame["value"] is not None:
+            self._send_value(frame["value"])
         self._send(
             {
                 "t": "done",
