@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,11 +20,14 @@ from llm.cli import cli
 from referencing import Registry, Resource
 
 from event_schema import KINDS, PATH, schema
+from llm_rlm import RLM
 from llm_rlm.budget import Spent
+from llm_rlm.cli import running
 from llm_rlm.eventlines import MOST_CHARACTERS, EventLines, as_dict, name_of
 from llm_rlm.events import CellFinished, TurnFinished, Warned
+from llm_rlm.status import Status
 from llm_rlm.testing import Reply, say
-from scripts import run, submit, submit_variable, until
+from scripts import run, scripted, submit, submit_variable, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,10 +190,29 @@ def test_a_ctrl_c_while_nobody_reads_the_end_of_a_run_aborts_and_says_how_to_go_
     assert process.stdout is not None
     with process.stdout:
         assert until(lambda: "2 turns, 20 sub-calls, " in said.read_text(), 60)
-        time.sleep(0.3)  # by then it waits for its reader
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert until(lambda: interrupted(process), 60)
+        assert process.returncode == 130
     assert "\nAborted. To go on: llm rlm resume " in said.read_text()
+
+
+def test_a_ctrl_c_before_the_result_is_written_tells_of_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    display = running.Display(Status(quiet=True, verbose=False), None)
+    result = RLM(scripted(submit("done"))).ask("How?", "x")
+    monkeypatch.setattr(display.status, "closing", pressed)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        running.report(result, display, {})
+    assert raised.value.args == (result,)
+
+
+def interrupted(process: subprocess.Popen[bytes]) -> bool:
+    """Press Ctrl-C, and see whether that was the end: one that comes before the run waits for its reader only stops it."""
+    process.send_signal(signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    return process.returncode is not None
 
 
 # Lines
@@ -215,6 +238,20 @@ def test_each_line_is_there_at_once() -> None:
     with os.fdopen(write, "w") as stream, os.fdopen(read) as reader:
         EventLines(stream)(Warned("r", "look"))
         assert [json.loads(reader.readline())["event"] for _ in range(2)] == ["stream_started", "warned"]
+
+
+def test_a_reader_that_does_not_read_is_waited_for_as_long_as_is_asked() -> None:
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as reader:
+        late = threading.Thread(target=reader.read)
+        with os.fdopen(write, "w") as stream:
+            events = EventLines(stream)
+            for _ in range(20):
+                events(Warned("r", "much " * 2000))
+            events.flush(0.1)
+            assert events.is_gone
+            late.start()
+        late.join()
 
 
 def test_it_is_told_once_and_even_late_that_nobody_reads() -> None:

@@ -65,21 +65,21 @@ class EventLines:
             if not self._ended:
                 self._put(told)
 
-    def finish(self, result: Result) -> None:
-        """Write what `--json` prints, in one line: the last of its run. Waits until it is written."""
+    def finish(self, result: Result, patience: float | None = None) -> None:
+        """Write what `--json` prints, in one line: the last of its run. Waits as `flush` does."""
         with self._lock:
             self._put({"event": "result", **result.as_dict()})
             self._ended = True
-        self.flush()
+        self.flush(patience)
 
-    def flush(self) -> None:
-        """Wait until all is written, or nobody reads. A Ctrl-C meanwhile says that nobody does."""
+    def flush(self, patience: float | None = None) -> None:
+        """Wait until all is written, or nobody reads. A Ctrl-C meanwhile says that nobody does, or so many seconds."""
         with self._lock:
             if not self._begun or self._gone:
                 return
             self._waiting.put(written := threading.Event())
         try:
-            written.wait()
+            self._gone = not written.wait(patience) or self._gone
         except KeyboardInterrupt:
             self._gone = True
             raise

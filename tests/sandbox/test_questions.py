@@ -64,7 +64,7 @@ def read(questions: Questions) -> tuple[int, int, bytes]:
             data = file.read()
         if any(data[:8]):
             number, status, size = struct.unpack_from("<QQQ", data)
-            return number, status, data[24 : 24 + size]
+            return number, status, data[window._BODY : window._BODY + size]
         time.sleep(0.002)
     raise AssertionError
 

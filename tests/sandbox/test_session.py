@@ -86,6 +86,22 @@ def test_a_task_that_never_rests_does_not_keep_the_next_cell_from_running(sessio
     assert calls.began == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "work", ["while True: pass", "def f(): return [f for f in range(1000)]\nwhile f(): pass", "import time\ntime.sleep(1000)"]
+)
+def test_interrupt_stops_a_cell_that_computes_and_keeps_its_variables(make: Make, work: str) -> None:
+    session = make()
+    session.run("before = 1")
+    timer = threading.Timer(0.2, session.interrupt, ["stopped by the user"])
+    timer.start()
+    result = session.run(f"here = 2\n{work}")
+    timer.join()
+    assert result.outcome == "interrupted"
+    assert result.output.endswith("TimeoutError: stopped by the user\n")
+    assert result.notes == ()
+    assert session.run("for _ in range(1000): before += here\nbefore").output == "2001\n"
+
+
 def test_interrupt_stops_a_cell_that_waits_and_keeps_its_variables(make: Make, calls: Answering) -> None:
     session = make()
     timer = threading.Thread(target=once, args=(lambda: bool(calls.held), lambda: session.interrupt("stopped by the user")))

@@ -46,6 +46,23 @@ def test_each_question_gets_the_bytes_that_answer_it(bodies: list[bytes]) -> Non
     window.close()
 
 
+@pytest.mark.parametrize("why", ["the user stopped the run", "", "é" * 1000])
+def test_a_cell_finds_out_that_it_is_to_stop_and_why_until_the_next_begins(why: str) -> None:
+    window = Window()
+    asker = Asker(window.path, print, stop)  # type: ignore[arg-type]
+    window.show(1, "data", b"an answer " * 1000)
+    assert asker.stopped() is None
+    window.stop(why)
+    told = asker.stopped()
+    assert told is not None
+    assert why.startswith(told.rstrip("\ufffd"))
+    assert len(told) >= min(len(why), 200)
+    window.go_on()
+    assert asker.stopped() is None
+    asker.close()
+    window.close()
+
+
 def test_what_is_wrong_with_a_question_is_raised_and_a_stop_ends_the_cell() -> None:
     window = Window()
     host = Host(window, [("error", "no such text: é".encode()), ("stop", b"the user stopped the run"), ("data", b'{"a": [1]}')])

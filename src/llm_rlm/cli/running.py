@@ -30,6 +30,8 @@ ANSWERED, FAILED, BAD_USAGE, LIMITED, ABORTED = 0, 1, 2, 3, 130
 """Exit codes."""
 
 _ROUNDING = 1e-9
+_PATIENCE = 5.0
+"""Seconds that the end of a run which was aborted waits for a reader of its events."""
 
 
 @dataclass(frozen=True)
@@ -177,12 +179,13 @@ def report(result: Result, display: Display, given: Mapping[str, Any]) -> int:
     """Print what came of a run. Returns the exit code. A Ctrl-C while nobody reads events raises as `watching` does."""
     from llm_rlm.display.clean import clean  # noqa: PLC0415 - not needed for --help
 
-    display.status.closing(result)
-    if display.lines is not None:
-        try:
+    try:
+        display.status.closing(result)
+        if display.lines is not None:
             display.lines.finish(result)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(result) from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(result) from None
+    if display.lines is not None:
         if display.lines.is_gone:
             _look_away()
     else:
@@ -208,7 +211,7 @@ def report_abort(interrupt: KeyboardInterrupt, display: Display, given: Mapping[
         advice = f". To go on: {going_on(result, given['tools'])}" if is_kept(given) else ""
         if display.lines is not None:
             with suppress(KeyboardInterrupt):  # nobody reads: there is no more to be aborted
-                display.lines.finish(result)
+                display.lines.finish(result, _PATIENCE)
         elif given["json_output"]:
             _print(result, given)
     click.echo(f"Aborted{advice}", err=True)

@@ -192,7 +192,7 @@ class Run:
                 raise self._dispatcher.problem
             result, self._untold = replace(result, notes=(*self._untold, *result.notes)), ()
             result = self._with_its_answer(result)
-            # A cell that is busy cannot be stopped gently: its interpreter is lost.
+            # A cell that does not end when it is told loses its interpreter.
             stopped = result.outcome == "interrupted" or (result.outcome == "lost" and self._is_stopped())
             self.record.end_cell(result, self.show(result), held_up=stopped or number in self._dispatcher.held_up)
             self.evidence.cell_runs(code)

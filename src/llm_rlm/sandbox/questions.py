@@ -70,12 +70,17 @@ class Questions:
 
     def begin_cell(self) -> None:
         """From now on questions are those of another cell."""
-        self._stopped = None
+        with self._lock:
+            self._stopped = None
+            if not self._closed:
+                self.window.go_on()
 
     def stop(self, why: str) -> None:
-        """Give up what is asked now, and what the same cell asks after it: the cell ends at its next question."""
+        """Give up what is asked now, and what the same cell asks after it: the cell ends at its next question, or before."""
         with self._lock:
             self._stopped = why
+            if not self._closed:
+                self.window.stop(why)
             numbers = list(self._open)
         for number in numbers:
             self._answer(number, "stop", why)

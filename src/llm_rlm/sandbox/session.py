@@ -103,9 +103,9 @@ class Session:
             return wire.to_value(name, *sent)
 
     def interrupt(self, why: str) -> None:
-        """Stop the cell that runs now, if any. Called from any thread.
+        """Stop the cell that runs now, if any, its variables kept. Called from any thread.
 
-        One that waits keeps its variables. One that computes is ended, and those before it are brought back.
+        One that does not end when told, in a long call into C say, loses its worker: what those before it made is brought back.
         """
         self._interrupted = why
 

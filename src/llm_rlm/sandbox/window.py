@@ -1,8 +1,8 @@
-"""How the host answers a cell that cannot wait for a message: a file that the host writes and the guest only reads.
+"""How the host reaches a cell that cannot wait for a message: a file that the host writes and the guest only reads.
 
 The guest looks at the head of the file until the number of its question stands there. A question takes about a
 millisecond this way, and data comes as bytes, at about 0.7 GB/s; a message through the guest's event loop would need an
-`await` in the cell, and JSON.
+`await` in the cell, and JSON. A cell that computes looks there too, now and then, whether it is to stop.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ LARGEST = 1 << 24
 
 _NUMBER = struct.Struct("<Q")
 _REST = struct.Struct("<QQ")
-_BODY = 24
+_STOP = 24
+_REASON = 32
+_MOST_REASON = 480
+_BODY = 512
 _KEPT = 4096
 """Bytes that there is always room for: an answer that says what is wrong, where the disk has become full."""
 _IN_MEMORY = "/dev/shm"  # noqa: S108 - the file's own name in it is unguessable
@@ -56,6 +59,17 @@ class Window:
         _write(self._file, _REST.pack(_STATUS[status], len(body)), _NUMBER.size)
         # Last: from here on the guest reads the rest.
         _write(self._file, _NUMBER.pack(number), 0)
+
+    def stop(self, why: str) -> None:
+        """Let the cell that runs end, and say why."""
+        reason = why.encode("utf-8", "replace")[:_MOST_REASON]
+        _write(self._file, reason, _REASON)
+        # Last: the reason is there by then. Its length, and that there is one.
+        _write(self._file, _NUMBER.pack(len(reason) + 1), _STOP)
+
+    def go_on(self) -> None:
+        """Let the next cell run."""
+        _write(self._file, _NUMBER.pack(0), _STOP)
 
     def unlink(self) -> None:
         """Remove the name, once the guest has the file open; where the system does not allow that, `close` does it."""

@@ -77,6 +77,28 @@ def test_ticks_are_true_until_the_limit_and_raise_from_then_on(time: Time) -> No
             tick()()
 
 
+def test_a_cell_that_the_host_wants_to_end_ends_with_its_reason_at_the_next_look(time: Time) -> None:
+    told: list[str] = []
+    cell = Clock(1000, lambda: told[0] if told else None)
+    cell.arm()
+    assert all(tick()() for _ in range(1000))
+    told.append("the user stopped the run")
+    with pytest.raises(CellTimeoutError, match="the user stopped the run"):
+        all(tick()() for _ in range(100_000))
+    with pytest.raises(CellTimeoutError, match="the user stopped the run"):
+        cell.sleep(1)
+    assert time.now == 100
+
+
+def test_who_was_stopped_has_some_time_to_say_so(time: Time) -> None:
+    cell = Clock(1, lambda: "stopped")
+    cell.extend(2)
+    assert all(tick()() for _ in range(1000))
+    time.pass_(3)
+    with pytest.raises(CellTimeoutError):
+        all(tick()() for _ in range(100_000))
+
+
 def test_an_expired_clock_raises_at_the_next_tick(time: Time) -> None:
     cell = Clock(1000)
     cell.arm()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .clock import Clock
 
 _DATA, _ERROR = 0, 1
-_HEAD = 24
 _WORD = 8
+_STOP, _REASON, _BODY = 24, 32, 512
 _AT_ONCE = 20
 _SHORTEST, _LONGEST = 0.0001, 0.005
 
@@ -47,11 +47,11 @@ class Asker:
         number = self._last
         self._send({"t": "ask", "n": number, "name": name, "arguments": arguments})
         self._wait(number)
-        rest = _pread(self._file, _HEAD - _WORD, _WORD)
+        rest = _pread(self._file, 2 * _WORD, _WORD)
         status, size = int.from_bytes(rest[:_WORD], "little"), int.from_bytes(rest[_WORD:], "little")
-        body = _pread(self._file, size, _HEAD)
+        body = _pread(self._file, size, _BODY)
         while len(body) < size:
-            body += _pread(self._file, size - len(body), _HEAD + len(body))
+            body += _pread(self._file, size - len(body), _BODY + len(body))
         if status == _DATA:
             return body
         text = body.decode()
@@ -62,6 +62,11 @@ class Asker:
     def ask_json(self, name: str, **arguments: object) -> Any:  # noqa: ANN401 - any JSON value
         """The value that the host answers. Raises HelperError."""
         return decode(self.ask(name, **arguments).decode())
+
+    def stopped(self) -> str | None:
+        """Why the host wants the cell to end, if it does."""
+        told = int.from_bytes(_pread(self._file, _WORD, _STOP), "little")
+        return _pread(self._file, told - 1, _REASON).decode("utf-8", "replace") if told else None
 
     def close(self) -> None:
         """Let go of the file; a guest's own goes with it."""

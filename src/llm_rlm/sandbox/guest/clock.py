@@ -8,7 +8,7 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TICK = "__rlm_tick__"
 """The name under which the check is called by instrumented code (see `source`)."""
@@ -29,9 +29,10 @@ class CellTimeoutError(BaseException):
 class Clock:
     """The running time of one cell: wall time less the time the guest was parked waiting for its host."""
 
-    def __init__(self, limit: float) -> None:
-        """Start counting. `limit` is in seconds."""
+    def __init__(self, limit: float, stopped: Callable[[], str | None] = lambda: None) -> None:
+        """Start counting. `limit` is in seconds. `stopped` says why the host wants the cell to end, if it does."""
         self.limit = limit
+        self._stopped = stopped
         self._started = _monotonic()
         self._idle = 0.0
         self._parked_at: float | None = None
@@ -51,21 +52,24 @@ class Clock:
         return _monotonic() - self._started - self._idle
 
     def check(self) -> None:
-        """Raise CellTimeoutError once the limit has passed."""
-        if self.running() > self.limit:
-            raise self.error()
+        """Raise CellTimeoutError once the limit has passed, or the host wants the cell to end."""
+        why = f"stopped after {self.limit:g} s of its own running time" if self.running() > self.limit else self._stopped()
+        if why is not None:
+            raise CellTimeoutError(why)
 
     def tick(self) -> bool:
         """`check`, as a condition of a comprehension: always true."""
         self.check()
         return True
 
-    def error(self) -> CellTimeoutError:
-        """What stops the cell."""
-        return CellTimeoutError(f"stopped after {self.limit:g} s of its own running time")
+    def extend(self, seconds: float) -> None:
+        """From now on nothing but the passing of so many seconds counts."""
+        self.limit = self.running() + seconds
+        self._stopped = lambda: None
+        self.arm()
 
     def arm(self) -> None:
-        """Make the `TICK` of instrumented code raise once the limit has passed.
+        """Make the `TICK` of instrumented code raise where `check` does.
 
         A tick is one call into C. Only every so many ticks, about 50 times a second, does Python look at the time.
         """
@@ -96,10 +100,12 @@ class _Ticks:
         return self
 
     def __next__(self) -> repeat[bool]:
-        if self._clock.running() > self._clock.limit:
+        try:
+            self._clock.check()
+        except CellTimeoutError:
             # An iterator that raised is used up: from here on every tick raises by itself.
             setattr(builtins, TICK, self._clock.tick)
-            raise self._clock.error()
+            raise
         now = _monotonic()
         quick = now - self._last < _CHECK_EVERY
         self._length = min(self._length * 2, _MOST_TICKS) if quick else max(1, self._length // 4)

@@ -188,7 +188,7 @@ class Driver:
         key = frame["key"]
         self._send({"t": "begun", "key": key})
         self._start_output(frame["output"])
-        self._clock = self._asker.clock = clock.Clock(frame["limit"])
+        self._clock = self._asker.clock = clock.Clock(frame["limit"], self._asker.stopped)
         self.mend()
         self._restore()
         error = await self._outcome(frame["code"], f"<cell {frame['n']}>")
@@ -287,8 +287,7 @@ class Driver:
             outcome, last_line = "timeout", f"TimeoutError: {problem}"
         else:
             outcome, last_line = "exit" if isinstance(problem, SystemExit) else "error", None
-        self._clock.limit = self._clock.running() + _TIME_TO_REPORT
-        self._clock.arm()
+        self._clock.extend(_TIME_TO_REPORT)
         try:
             text = _exit(problem) if isinstance(problem, SystemExit) else _format(problem, last_line)
         except BaseException as broken:  # noqa: BLE001 - the exception's own methods may raise anything
