@@ -1,6 +1,7 @@
 """What all tests share: a user folder of their own, and models whose replies are written down in the test."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,9 @@ from scripts import Models
 # CI tries the same examples each time: what it says is about the change. Anywhere else they are others in each run.
 settings.register_profile("any machine", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("any machine")
+
+# A process that was started in the background ignores Ctrl-C, and so would those that tests start and press it for.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 type Sub = Callable[[Request], Reply]
 

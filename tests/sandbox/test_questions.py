@@ -104,14 +104,14 @@ def test_a_stop_answers_what_is_asked_and_has_the_helper_give_up(questions: Ques
     assert questions
     while not library.asked:
         time.sleep(0.002)
-    questions.stop("enough")
+    questions.stop("0123456789abcdef", "enough")
     assert read(questions)[:2] == (1, 2)
     assert library.given_up.wait(20)
     assert not questions
 
 
 def test_what_a_stopped_cell_asks_later_stops_it_and_another_cell_is_answered(questions: Questions, library: Library) -> None:
-    questions.stop("enough")
+    questions.stop("0123456789abcdef", "enough")
     questions.ask(1, "fine", {})
     assert read(questions) == (1, 2, b"enough")
     assert library.asked == []

@@ -47,19 +47,20 @@ def test_each_question_gets_the_bytes_that_answer_it(bodies: list[bytes]) -> Non
 
 
 @pytest.mark.parametrize("why", ["the user stopped the run", "", "é" * 1000])
-def test_a_cell_finds_out_that_it_is_to_stop_and_why_until_the_next_begins(why: str) -> None:
+def test_a_cell_finds_out_that_it_is_to_stop_and_why_and_no_other_cell_does(why: str) -> None:
     window = Window()
     asker = Asker(window.path, print, stop)  # type: ignore[arg-type]
+    stopped, other = map(asker.watcher(), ("0123456789abcdef", "0123456789abcdee"))
     window.show(1, "data", b"an answer " * 1000)
-    assert asker.stopped() is None
-    window.stop(why)
-    told = asker.stopped()
+    assert stopped() is None
+    window.stop("0123456789abcdef", why)
+    told = stopped()
     assert told is not None
     assert why.startswith(told.rstrip("\ufffd"))
     assert len(told) >= min(len(why), 200)
-    window.go_on()
-    assert asker.stopped() is None
+    assert other() is None
     asker.close()
+    assert stopped() is None
     window.close()
 
 

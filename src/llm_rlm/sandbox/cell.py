@@ -131,7 +131,7 @@ def _follow(
         if stop is None:
             stop = _why_stop(cell, used, interrupted())
             if stop is not None:
-                connection.stop(stop.why)
+                connection.stop(transcript.key, stop.why)
                 if not stop.interrupted:
                     on_late()
         elif time.monotonic() - stop.at > _GRACE:

@@ -64,10 +64,10 @@ class Connection:
         self.when_ready()
         return None
 
-    def stop(self, why: str) -> None:
-        """Ask the cell that runs to end."""
+    def stop(self, key: str, why: str) -> None:
+        """Ask the cell of that key, which runs, to end."""
         self.worker.send({"t": "stop", "why": why})
-        self.questions.stop(why)
+        self.questions.stop(key, why)
 
     def close(self) -> None:
         """End the worker and wait for it. Replies that come later go nowhere."""

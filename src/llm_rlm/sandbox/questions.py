@@ -70,17 +70,14 @@ class Questions:
 
     def begin_cell(self) -> None:
         """From now on questions are those of another cell."""
-        with self._lock:
-            self._stopped = None
-            if not self._closed:
-                self.window.go_on()
+        self._stopped = None
 
-    def stop(self, why: str) -> None:
-        """Give up what is asked now, and what the same cell asks after it: the cell ends at its next question, or before."""
+    def stop(self, key: str, why: str) -> None:
+        """Give up what is asked now, and what the cell of that key asks after it, which ends then, or before."""
         with self._lock:
             self._stopped = why
             if not self._closed:
-                self.window.stop(why)
+                self.window.stop(key, why)
             numbers = list(self._open)
         for number in numbers:
             self._answer(number, "stop", why)

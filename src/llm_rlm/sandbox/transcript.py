@@ -25,7 +25,7 @@ class Transcript:
     def __init__(self, number: int, key: str, limit: int, on_output: Callable[[str], None]) -> None:
         """Keep at most `limit` characters of each end. `key` is in the frames with which this very cell begins and is done."""
         self._number = number
-        self._key = key
+        self.key = key
         self._limit = limit
         self._on_output = on_output
         self._head: list[str] = []
@@ -40,7 +40,7 @@ class Transcript:
     def take(self, frame: dict[str, Any]) -> CellResult | None:
         """Take a frame; the result once the cell is done."""
         match frame["t"]:
-            case "begun" if frame["key"] == self._key:
+            case "begun" if frame["key"] == self.key:
                 self.began = True
             case "out":
                 self._take_output(frame["text"])
@@ -54,7 +54,7 @@ class Transcript:
                 if frame["last"]:
                     self.value = frame, "".join(self._value)
                     self._value = []
-            case "done" if frame["key"] == self._key:
+            case "done" if frame["key"] == self.key:
                 return self._result(frame)
         return None
 

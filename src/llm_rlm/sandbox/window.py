@@ -25,9 +25,9 @@ LARGEST = 1 << 24
 
 _NUMBER = struct.Struct("<Q")
 _REST = struct.Struct("<QQ")
-_STOP = 24
-_REASON = 32
-_MOST_REASON = 480
+_STOP, _KEY = 24, 16
+_LENGTH = _STOP + _KEY
+_REASON = _LENGTH + _NUMBER.size
 _BODY = 512
 _KEPT = 4096
 """Bytes that there is always room for: an answer that says what is wrong, where the disk has become full."""
@@ -60,16 +60,12 @@ class Window:
         # Last: from here on the guest reads the rest.
         _write(self._file, _NUMBER.pack(number), 0)
 
-    def stop(self, why: str) -> None:
-        """Let the cell that runs end, and say why."""
-        reason = why.encode("utf-8", "replace")[:_MOST_REASON]
-        _write(self._file, reason, _REASON)
-        # Last: the reason is there by then. Its length, and that there is one.
-        _write(self._file, _NUMBER.pack(len(reason) + 1), _STOP)
-
-    def go_on(self) -> None:
-        """Let the next cell run."""
-        _write(self._file, _NUMBER.pack(0), _STOP)
+    def stop(self, key: str, why: str) -> None:
+        """Let the cell of that key end, and say why."""
+        reason = why.encode("utf-8", "replace")[: _BODY - _REASON]
+        _write(self._file, _NUMBER.pack(len(reason)) + reason, _LENGTH)
+        # Last: from here on the guest reads the rest.
+        _write(self._file, key.encode("ascii")[:_KEY], _STOP)
 
     def unlink(self) -> None:
         """Remove the name, once the guest has the file open; where the system does not allow that, `close` does it."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _DATA, _ERROR = 0, 1
 _WORD = 8
-_STOP, _REASON, _BODY = 24, 32, 512
+_STOP, _KEY, _BODY = 24, 16, 512
 _AT_ONCE = 20
 _SHORTEST, _LONGEST = 0.0001, 0.005
 
@@ -63,10 +63,28 @@ class Asker:
         """The value that the host answers. Raises HelperError."""
         return decode(self.ask(name, **arguments).decode())
 
-    def stopped(self) -> str | None:
-        """Why the host wants the cell to end, if it does."""
-        told = int.from_bytes(_pread(self._file, _WORD, _STOP), "little")
-        return _pread(self._file, told - 1, _REASON).decode("utf-8", "replace") if told else None
+    def watcher(self) -> Callable[[str], Callable[[], str | None]]:
+        """What makes, of the key of a cell, the look whether the host wants it to end, and why.
+
+        It holds what it needs: a cell may strip this object, close its file, and have another one there.
+        """
+        file, read, number, gone = self._file, _pread, int.from_bytes, OSError
+
+        def watch(key: str) -> Callable[[], str | None]:
+            wanted = key.encode()
+
+            def stopped() -> str | None:
+                try:
+                    if read(file, _KEY, _STOP) != wanted:
+                        return None
+                    told = read(file, _BODY - _STOP, _STOP)[_KEY:]
+                except gone:
+                    return None
+                return told[_WORD : _WORD + number(told[:_WORD], "little")].decode("utf-8", "replace")
+
+            return stopped
+
+        return watch
 
     def close(self) -> None:
         """Let go of the file; a guest's own goes with it."""

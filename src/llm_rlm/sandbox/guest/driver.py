@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import gc
 import inspect
 import io
 import sys
@@ -91,6 +92,7 @@ class Driver:
         self._dice = dice.Dice(str(setup["seed"]))
         self._map_prompt = str(setup["map"])
         self._asker = asking.Asker(str(setup["window"]), self._send, self._stop_from_host)
+        self._watch = self._asker.watcher()
         helping = helpers.Helpers(self._asker, self._touched.append)
         self.namespace["context"] = _load_context(setup, helping)
         below = runs.Runs(self.calls, self.namespace["context"], self._stream.write, children=setup["children"])
@@ -124,6 +126,7 @@ class Driver:
         main.pop("__file__", None)
         # What cells define is found in `__main__` too: pickle looks there.
         main["__getattr__"] = self._get_of_main
+        gc.freeze()
 
     async def run(self) -> None:
         """Take frames until the host closes the session. The first is the setup: it may come long after the guest is up."""
@@ -188,7 +191,7 @@ class Driver:
         key = frame["key"]
         self._send({"t": "begun", "key": key})
         self._start_output(frame["output"])
-        self._clock = self._asker.clock = clock.Clock(frame["limit"], self._asker.stopped)
+        self._clock = self._asker.clock = clock.Clock(frame["limit"], self._watch(key))
         self.mend()
         self._restore()
         error = await self._outcome(frame["code"], f"<cell {frame['n']}>")
