@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .connection import Connection
-    from .transcript import Sent
-    from .types import CellResult
+    from .types import CellResult, Sent
 
 # Seconds: between looks at the time, until a cell must have begun, from its time to asking it to stop, and from that until its
 # worker is ended. Cells that can be stopped gently are done 0.06 s after they are asked, at a load of three processes a core;

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .cell import Attempt
-    from .transcript import Sent
-    from .types import CellResult, Past, Variable
+    from .types import CellResult, Past, Sent, Variable
     from .workers import Workers
 
 _REPLAY_GRACE = 10.0

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .transcript import Sent
-    from .types import Variable
+    from .types import Sent, Variable
 
 _MOST_NAMED = 12
 

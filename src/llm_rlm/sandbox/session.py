@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from .cell import Attempt
     from .connection import Connection
-    from .transcript import Sent
-    from .types import Answer, CallHandler, CellResult, Helpers, Offer
+    from .types import Answer, CallHandler, CellResult, Helpers, Offer, Sent
 
 _LEAST_FOR_VALUE = 2.0
 """Seconds in which a value has to be turned into text, also where a cell may take less: tasks of cells go on meanwhile."""

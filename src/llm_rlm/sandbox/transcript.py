@@ -11,12 +11,9 @@ from .types import CellResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .types import Answer
+    from .types import Answer, Sent
 
 _MOST_TOTAL = 1 << 62
-
-type Sent = tuple[dict[str, Any], str]
-"""A value as it was sent: its last frame, and all of its text."""
 
 
 class Transcript:

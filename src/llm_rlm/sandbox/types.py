@@ -17,6 +17,9 @@ MOUNTED_AT = "/context/context"
 MOST_CODE = 20_000_000
 """Characters of the code of a cell."""
 
+type Sent = tuple[dict[str, Any], str]
+"""The value of a variable as the guest sent it: the last of its frames, and all of its text."""
+
 
 @dataclass(frozen=True)
 class Offer:
