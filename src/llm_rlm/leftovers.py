@@ -75,10 +75,9 @@ def _is_old(path: Path) -> bool:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds it: one that is alive."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    """Whether a process holds it: one that is alive. Where there are no such locks, nothing is known to be held."""
+    file = _opened(path)
+    if file is None:
         return False
     try:
         _lock(file)
@@ -87,6 +86,15 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(file)
     return False
+
+
+def _opened(path: Path) -> int | None:
+    """A descriptor of a file or folder, to lock it; None for a link, for what is gone, and where there are no such locks."""
+    if sys.platform == "win32":
+        return None
+    with suppress(OSError):
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    return None
 
 
 def _lock(file: int) -> None:
@@ -98,11 +106,8 @@ def _lock(file: int) -> None:
 
 
 def _remove_if_nobodys(path: Path) -> bool:
-    if sys.platform == "win32":
-        return False
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    file = _opened(path)
+    if file is None:
         return False
     try:
         _lock(file)
